@@ -1,0 +1,1 @@
+"""The wire between server and node: subjects, topology, messages, codec, signing. Standard library only; golden files per version."""

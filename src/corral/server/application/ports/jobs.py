@@ -1,0 +1,196 @@
+"""Ports of the jobs room: the truth in SQL, the way down to nodes, the output that came up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from corral.domain.job import CommandSpec, Job, JobState
+from corral.domain.task import Outcome, Reason, Task, TaskState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """What the dispatcher pushes: one attempt of one task, or the cancel of it."""
+
+    job: str
+    node: str
+    attempt: int
+    kind: str
+    spec: CommandSpec
+    not_after: datetime
+    cancel: bool = False
+    published: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewTask:
+    """A task at submission: open and due, held back (`due` false), or already terminal (offline, skipped)."""
+
+    node: str
+    state: TaskState = TaskState.QUEUED
+    reason: Reason = Reason.NONE
+    due: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reported:
+    """One report of one node, as ingest hands it to SQL."""
+
+    node: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changed:
+    """What a batch did: the tasks that moved, the jobs that ended, and deliveries that became due (slots freed, retries)."""
+
+    tasks: Sequence[Task] = ()
+    ended: Sequence[Job] = ()
+    released: Sequence[Delivery] = ()
+
+
+class JobStore(Protocol):
+    """Jobs and their tasks: written by submit, cancel, retry, ingest; each method is one transaction."""
+
+    async def add(self, job: Job, tasks: Sequence[NewTask], *, operation: str | None) -> Job:
+        """Insert the job with its tasks; committed when it returns. The same `operation` again returns the first job."""
+        ...
+
+    async def apply(self, reports: Sequence[Reported], *, now: datetime) -> Changed:
+        """Apply a batch in ONE transaction with set statements: transition guard, attempt and seq in the WHERE.
+
+        Late results of lost/expired/interrupted tasks are kept in `late`. Automatic retries start their next attempt here.
+        """
+        ...
+
+    async def cancel(self, job: str, *, nodes: Sequence[str] | None, now: datetime) -> Changed:
+        """Mark open tasks as cancel-asked and due; what never left (held back, or offline and unpublished) is cancelled at once."""
+        ...
+
+    async def retry(self, job: str, *, nodes: Sequence[str] | None, now: datetime) -> Changed:
+        """attempt + 1 for each task that may retry; the job is open again."""
+        ...
+
+    async def due(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
+        """Deliveries whose time has come, oldest first; marks each as published once more and due again after REDELIVER's delay."""
+        ...
+
+    async def open_for(self, node: str, *, limit: int, after: tuple[str, int] | None = None) -> Sequence[Delivery]:
+        """What a node owes, cancels first, then oldest first: for sync."""
+        ...
+
+    async def expire(self, *, now: datetime, lost_before: datetime) -> Changed:
+        """Queued past not_after + 30 s → expired; delivered or running on nodes not seen since `lost_before` → lost."""
+        ...
+
+    async def settle_node(self, node: str, *, state: TaskState, reason: Reason, now: datetime) -> Changed:
+        """End every open task of a node (removed, or its journal was reset)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPage:
+    items: Sequence[Task]
+    next: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPage:
+    items: Sequence[Job]
+    next: str | None = None
+
+
+class JobQueries(Protocol):
+    """Reads for people; keyset paged, never blocking the writer."""
+
+    async def get(self, job: str) -> Job:
+        """Raises NotFound."""
+        ...
+
+    async def list(self, *, states: Sequence[JobState] = (), limit: int = 50, cursor: str | None = None) -> JobPage: ...
+
+    async def tasks(
+        self, job: str, *, states: Sequence[TaskState] = (), limit: int = 1000, cursor: str | None = None
+    ) -> TaskPage: ...
+
+    async def task(self, job: str, node: str) -> Task:
+        """Raises NotFound."""
+        ...
+
+    async def attempts(self, job: str, node: str) -> Sequence[Task]:
+        """Ended earlier attempts, oldest first."""
+        ...
+
+    async def open_digests(self, nodes: Sequence[str]) -> Mapping[str, frozenset[tuple[str, int]]]:
+        """Node → {(job, attempt)} the server believes accepted and unsettled, to compare with the beat's digest."""
+        ...
+
+    async def open_count(self, node: str) -> int: ...
+
+    async def settled(self, node: str, items: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
+        """Those of `items` that are terminal, of an older attempt, or unknown: what a node may forget."""
+        ...
+
+
+class Down(Protocol):
+    """The way to nodes. Signs, publishes, forgets; SQL and sync repair what is lost."""
+
+    async def push(self, deliveries: Sequence[Delivery]) -> None: ...
+
+    async def receipt(self, tokens: Mapping[str, Sequence[str]]) -> None:
+        """Node → report tokens that are durably stored."""
+        ...
+
+    async def poke(self, nodes: Sequence[str]) -> None:
+        """Ask nodes to sync."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputChunk:
+    """A byte range of one stream of one attempt. `sequence` orders chunks of all nodes and resumes a follower."""
+
+    sequence: int
+    node: str
+    attempt: int
+    stream: str
+    offset: int
+    data: bytes
+    skipped: int = 0
+
+
+class OutputLog(Protocol):
+    """Task output: in the engine's stream, and in the archive once the task ended."""
+
+    async def read(
+        self, job: str, *, node: str | None = None, after: int = 0, limit: int = 1000
+    ) -> Sequence[OutputChunk]: ...
+
+    def follow(self, job: str, *, node: str | None = None, after: int = 0) -> AsyncIterator[OutputChunk]: ...
+
+    async def end(self) -> int:
+        """The sequence of the newest stored chunk of any job: a follower that reached it has seen everything so far."""
+        ...
+
+    async def drop(self, job: str) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetter:
+    subject: str
+    reason: str
+    body: bytes
+    node: str = ""
+    at: datetime | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class DeadLetters(Protocol):
+    """What could not be understood, with its reason; at most 100 an hour per node are kept, the rest is counted."""
+
+    async def add(self, letters: Sequence[DeadLetter]) -> None: ...
+
+    async def list(self, *, limit: int = 50) -> Sequence[DeadLetter]: ...

@@ -1,7 +1,8 @@
 """Frozen dataclasses ↔ JSON bytes. Unknown fields are ignored, except those a message lists in `must`.
 
 A field whose name is in `must` has to be understood by the receiver: a receiver that does not know it answers
-`rejected: schema` instead of silently running the task without that limit.
+`rejected: schema` instead of silently running the task without that limit. Names with a dot (`spec.user`) belong to the
+executor of the kind, which checks them against the spec keys it knows.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def from_mapping(kind: type[T], mapping: Any) -> T:
     if not isinstance(must, (list, tuple)):
         raise BadMessage(f"cannot read {kind.__name__}: expected a list in 'must'")
     for name in must:
-        if name not in known:
+        if "." not in str(name) and name not in known:
             raise NotUnderstood(
                 f"cannot act on {kind.__name__}: it demands {name!r}, which this version does not know",
                 element=str(name),

@@ -24,7 +24,9 @@ HEADER_SKIPPED: Final = "Corral-Skipped"
 class TaskMessage:
     """DOWN task, signed. One attempt of one task for one node. `spec` is domain.job.as_mapping for kind `exec`.
 
-    `must` names spec fields the node has to understand. `cancel_grace` applies when a later cancel names none.
+    `must` names what the node has to understand (`spec.user`: a key of the spec). A spec beyond INLINE_BYTES_MAX travels as
+    {"sealed": {"nuid", "size", "sha256", "key", "nonce"}}: its JSON under AES-256-GCM in the artifacts bucket (base64 key and
+    nonce; size and sha256 are of the sealed bytes).
     """
 
     v: int = VERSION

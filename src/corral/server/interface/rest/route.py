@@ -1,0 +1,27 @@
+"""One row of the route table. Permissions are attached here and nowhere else; the table is interface/rest/table.py.
+
+A handler is a typed Litestar function: it decodes, calls one use case, and returns `ok(...)`. What it needs it names as a
+parameter: `caller: Caller`, and the room objects (`nodes: NodeRoom`, `jobs: JobRoom`, …) which the app provides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """`permission` None = public (enrolment, login, health). `audit`: always record, also successful reads."""
+
+    method: str
+    path: str
+    permission: str | None
+    handler: Callable[..., Any]
+    summary: str
+    status: int = 200
+    audit: bool = False
+    tags: tuple[str, ...] = ()
+    raw: bool = False
+    """Not in the envelope (streams, octets)."""

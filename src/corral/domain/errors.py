@@ -116,5 +116,5 @@ def _tree(cls: type[CorralError]) -> list[type[CorralError]]:
 
 
 def by_code() -> dict[int, type[CorralError]]:
-    """Code → class, so that a client raises the same error the server raised."""
-    return {cls.code: cls for cls in _tree(CorralError) if cls is not CorralError}
+    """Code → class of this file's tree, so that a client raises the same error the server raised."""
+    return {cls.code: cls for cls in _tree(CorralError) if cls is not CorralError and cls.__module__ == __name__}

@@ -1,0 +1,61 @@
+# Corral: `make up` to see it run, `make test` to check it. `make help` lists the rest.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+NODES ?= 3
+SEED ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up deps test unit check bench chaos clean
+
+help: ## what there is to do
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.run ## the environment to run Corral, from a hashed lock
+up: $(VENV)/.run ## engine + server + 3 demo nodes on this machine, with a first page
+	@exec $(BIN)/corral up --nodes $(NODES)
+
+$(UV):
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
+
+$(VENV)/bin/python: | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/run.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+deps: $(VENV)/.dev ## what the tests want: Python packages, and on Debian as root the Debian packages
+	@sh tests/deps.sh
+
+unit: $(VENV)/.dev ## the fast tests only
+	$(BIN)/python -m pytest tests/unit -q -n 2
+
+test: deps ## every test, coverage printed and held to its floors
+	sh tests/run.sh
+
+check: $(VENV)/.dev ## lint, format, types, contracts
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## every benchmark, JSON beside a line to read
+	$(BIN)/python -m benchmarks
+
+chaos: $(VENV)/.dev ## faults at the numbers of docs/reliability.md; SEED=n repeats a run
+	$(BIN)/python -m corral.testing.chaos $(if $(SEED),--seed $(SEED))
+
+lock: | $(UV) ## resolve requirements/*.txt anew from pyproject.toml
+	$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra server --group build pyproject.toml -o requirements/run.txt
+	$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra server --group build --group dev pyproject.toml -o requirements/dev.txt
+
+clean: ## remove the environment and caches (not your data in .corral)
+	rm -rf $(VENV) .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -1,0 +1,198 @@
+"""Every setting of the server, by section, with its default. Flag > CORRAL__SECTION__KEY > corral.toml > default (runtime/config.py).
+
+Rules between keys of one section stand in that section's `__post_init__`; a rule that needs two sections stands in ServerConfig.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from corral.domain.errors import Invalid
+from corral.runtime.config import Loaded, load
+from corral.runtime.secret import SecretUrl
+
+DEFAULT_DATA_DIR: Final = Path("/var/lib/corral")
+DEFAULT_FILES: Final = (Path("corral.toml"), Path("/etc/corral/corral.toml"))
+OTHER_SECTIONS: Final = ("agent", "cli")
+"""Environment sections that belong to our other programs on the same machine."""
+_PORT: Final = {"min": 0, "max": 65535}
+_POSITIVE: Final = {"min": 1}
+_DATABASES: Final = ("sqlite", "postgresql", "postgres")
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _pair(section: str, first: tuple[str, Path | None], second: tuple[str, Path | None]) -> None:
+    """A certificate and its key come together."""
+    for (given, value), (missing, other) in ((first, second), (second, first)):
+        if value is not None and other is None:
+            raise Invalid(
+                f"cannot use {section}.{given} alone: {section}.{missing} is missing",
+                element=f"{section}.{given}",
+                hint=f"set {section}.{missing} too; 'corral system init' makes both",
+            )
+
+
+def _url(section: str, key: str, value: str, schemes: tuple[str, ...]) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise Invalid(
+            f"cannot use {value!r} as {section}.{key}: expected a URL with {' or '.join(f'{s}://' for s in schemes)}",
+            element=f"{section}.{key}",
+            hint=f"for example {schemes[-1]}://corral.example.org",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSection:
+    """Where the server listens and keeps its things. Port 0 = any free one, printed at start."""
+
+    data_dir: Path = DEFAULT_DATA_DIR
+    host: str = "127.0.0.1"
+    port: int = field(default=8080, metadata=_PORT)
+    plain_http: bool = False
+    """Allow unencrypted HTTP on an address that is not loopback: only behind a proxy that ends TLS."""
+    tls_host: str = "0.0.0.0"  # noqa: S104  # the encrypted port is the one meant for the network
+    tls_port: int = field(default=8443, metadata=_PORT)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    public_url: str = ""
+    """What enrolment and login links hand out; empty = the address that is listened on."""
+    body_max_bytes: int = field(default=8 << 20, metadata=_POSITIVE)
+    requests_per_second: float = field(default=500.0, metadata={"min": 0})
+    """Per caller, with a burst of twice that; 0 = no cap."""
+
+    def __post_init__(self) -> None:
+        _pair("server", ("tls_cert", self.tls_cert), ("tls_key", self.tls_key))
+        if self.public_url:
+            _url("server", "public_url", self.public_url, ("http", "https"))
+        if not is_loopback(self.host) and not self.plain_http:
+            raise Invalid(
+                f"cannot listen on {self.host!r} without TLS: passwords and tokens would travel in clear",
+                element="server.host",
+                hint="keep server.host on 127.0.0.1 and set server.tls_cert and server.tls_key (see 'corral system init'); "
+                "behind a proxy that ends TLS set server.plain_http = true",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSection:
+    """The engine: embedded on `host`:`port`, or external when `urls` is given."""
+
+    urls: list[str] = field(default_factory=list)
+    public_urls: list[str] = field(default_factory=list)
+    """What nodes are told at enrolment; empty = derived from where the engine listens."""
+    host: str = "127.0.0.1"
+    port: int = field(default=4222, metadata=_PORT)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    store_max_bytes: int = field(default=10 << 30, metadata={"min": 64 << 20})
+    binary: Path | None = None
+
+    def __post_init__(self) -> None:
+        _pair("engine", ("tls_cert", self.tls_cert), ("tls_key", self.tls_key))
+        for key, urls in (("urls", self.urls), ("public_urls", self.public_urls)):
+            for url in urls:
+                _url("engine", key, url, ("nats", "ws", "wss", "tls"))
+        if not self.urls and not is_loopback(self.host) and self.tls_cert is None:
+            raise Invalid(
+                f"cannot let the engine listen on {self.host!r} without TLS",
+                element="engine.host",
+                hint="set engine.tls_cert and engine.tls_key (see 'corral system init')",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqlSection:
+    """Empty = SQLite in <data_dir>/corral.db."""
+
+    url: SecretUrl = field(default_factory=SecretUrl)
+
+    def __post_init__(self) -> None:
+        scheme = self.url.reveal().partition(":")[0].partition("+")[0]
+        if self.url and scheme not in _DATABASES:
+            raise Invalid(
+                f"cannot use {str(self.url)!r} as sql.url: no such database kind {scheme!r}",
+                element="sql.url",
+                hint="use sqlite:///path/to/corral.db or postgresql://user:password@host/corral",
+            )
+
+    @property
+    def is_sqlite(self) -> bool:
+        return not self.url or self.url.reveal().startswith("sqlite")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobsSection:
+    lost_after_seconds: float = field(default=3600.0, metadata=_POSITIVE)
+    """A node gone this long makes its running tasks `lost`."""
+    timeout_seconds: float = field(default=300.0, metadata=_POSITIVE)
+    expires_seconds: float = field(default=3600.0, metadata=_POSITIVE)
+    max_output_bytes: int = field(default=64 << 20, metadata={"min": 1024})
+    spec_max_bytes: int = field(default=16 << 20, metadata={"min": 1024})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionSection:
+    jobs_days: int = field(default=30, metadata=_POSITIVE)
+    output_days: int = field(default=14, metadata=_POSITIVE)
+    output_max_bytes: int = field(default=0, metadata={"min": 0})
+    """0 = a tenth of the disk."""
+    audit_days: int = field(default=365, metadata=_POSITIVE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSection:
+    level: str = field(default="info", metadata={"choices": ("debug", "info", "warn", "error")})
+    format: str = field(default="text", metadata={"choices": ("text", "json")})
+    file: Path | None = None
+    max_bytes: int = field(default=10_000_000, metadata={"min": 10_000})
+    files: int = field(default=5, metadata={"min": 0, "max": 1000})
+    days: int = field(default=7, metadata=_POSITIVE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessSection:
+    """Sessions of people in a browser, and what slows down guessing."""
+
+    session_seconds: float = field(default=900.0, metadata={"min": 10})
+    refresh_seconds: float = field(default=7 * 86400.0, metadata={"min": 60})
+    code_seconds: float = field(default=600.0, metadata={"min": 10})
+    """How long a one-time login link works."""
+    login_attempts: int = field(default=5, metadata=_POSITIVE)
+    lockout_seconds: float = field(default=30.0, metadata=_POSITIVE)
+    """The first lock-out; each further one is twice as long, up to an hour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    server: ServerSection = field(default_factory=ServerSection)
+    engine: EngineSection = field(default_factory=EngineSection)
+    sql: SqlSection = field(default_factory=SqlSection)
+    jobs: JobsSection = field(default_factory=JobsSection)
+    retention: RetentionSection = field(default_factory=RetentionSection)
+    log: LogSection = field(default_factory=LogSection)
+    access: AccessSection = field(default_factory=AccessSection)
+
+    @property
+    def data_dir(self) -> Path:
+        return self.server.data_dir
+
+
+def load_server_config(
+    *, file: Path | None = None, env: Mapping[str, str], flags: Mapping[str, Any] | None = None
+) -> Loaded[ServerConfig]:
+    """`file` None = ./corral.toml or /etc/corral/corral.toml, whichever is there first."""
+    chosen = file or next((path for path in DEFAULT_FILES if path.exists()), None)
+    return load(ServerConfig, file=chosen, env=env, flags=flags or {}, required=file is not None, ignore=OTHER_SECTIONS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
+import socket
 import ssl
 from typing import Any, Final
 
@@ -50,7 +50,7 @@ def fingerprint(der: bytes) -> str:
 def fingerprint_of_pem(pem: str) -> str:
     """Of the first certificate in `pem`."""
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    head, found, rest = pem.partition(begin)
+    _, found, rest = pem.partition(begin)
     body, closed, _ = rest.partition(end)
     if not found or not closed:
         raise Invalid("cannot read the certificate: it is not PEM", element="ca")
@@ -62,8 +62,6 @@ def pinned_ca(host: str, port: int, pin: str, *, timeout_seconds: float = 10.0) 
 
     Raises Unavailable when nobody answers, Invalid when the chain does not hold it: the server is not the one that made the token.
     """
-    import socket
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     # Trust is decided below by the pin, and again by a verified connection under the CA found here.
@@ -99,10 +97,13 @@ def is_loopback(host: str) -> bool:
     """Whether `host` (a name or an address, IPv6 without brackets) can only be this machine."""
     if host == "localhost":
         return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            packed = socket.inet_pton(family, host)
+        except OSError:
+            continue
+        return packed[0] == 127 if len(packed) == 4 else packed == bytes(15) + b"\x01"
+    return False
 
 
 def _chain(secure: ssl.SSLSocket) -> list[bytes]:

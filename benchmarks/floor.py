@@ -17,7 +17,11 @@ async def _one(argv: Sequence[str]) -> bytes:
         list(argv),
         {"PATH": "/usr/bin:/bin"},
         setsid=True,
-        file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, write, 1), (os.POSIX_SPAWN_DUP2, write, 2)],
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, write, 1),
+            (os.POSIX_SPAWN_DUP2, write, 2),
+        ],
     )
     os.close(write)
     pidfd = os.pidfd_open(pid)

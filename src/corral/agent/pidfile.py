@@ -1,12 +1,11 @@
 """Who runs as daemon or worker of a state directory: pid + start time + boot id, because a bare pid is reused.
 
-`<state>/daemon.pid` and `<state>/worker.pid` hold one JSON line. A file whose process is gone, or whose pid now belongs to another
+`<state>/daemon.pid` and `<state>/worker.pid` hold one line, "<pid> <start> <boot id>". A file whose process is gone, or whose pid now belongs to another
 process (another start time) or another boot, says nobody runs.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,16 +52,15 @@ def myself() -> Process:
 def write(path: Path) -> None:
     """Say at `path` that this process has the role."""
     me = myself()
-    text = json.dumps({"pid": me.pid, "start": me.start, "boot_id": me.boot_id})
-    write_atomic(path, text.encode() + b"\n", durable=False)
+    write_atomic(path, f"{me.pid} {me.start} {me.boot_id}\n".encode(), durable=False)
 
 
 def read(path: Path) -> Process | None:
     """Who the file names and still runs; None when it is missing, damaged or stale."""
     try:
-        data = json.loads(path.read_bytes())
-        process = Process(int(data["pid"]), int(data["start"]), str(data["boot_id"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        pid, start, boot = path.read_text(encoding="ascii", errors="replace").split()
+        process = Process(int(pid), int(start), boot)
+    except (OSError, ValueError):
         return None
     return process if process.alive else None
 

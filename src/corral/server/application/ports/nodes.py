@@ -43,6 +43,10 @@ class NodeStore(Protocol):
 
     async def revoke(self, node: str, *, reason: str, now: datetime) -> Node: ...
 
+    async def reset(self, node: str, *, now: datetime) -> Node:
+        """Revoke the keys and empty them: the next enrolment of this id may bring new ones. Labels, groups and tasks stay."""
+        ...
+
     async def revocations(self) -> Mapping[str, int]:
         """User nkey → epoch seconds: part of the NODES account's claims."""
         ...
@@ -80,7 +84,8 @@ class TokenStore(Protocol):
         """Spend one use and insert the node in one transaction.
 
         Raises TokenRefused (used up, expired, revoked, made for another node id) or Conflict (id taken by another key).
-        The same id with the same keys again is accepted without spending a use.
+        The same id with the same keys again is accepted without spending a use. A known id whose keys are empty (reset) takes
+        the new ones, spends a use, keeps its labels and groups and merges the token's.
         """
         ...
 

@@ -17,6 +17,8 @@ class Caller:
     permissions: frozenset[str] = frozenset({"*"})
     address: str = ""
     request_id: str = ""
+    credential: str = ""
+    """The id of the API token or session that proves it; never the secret."""
 
     def may(self, permission: str) -> bool:
         return "*" in self.permissions or permission in self.permissions
@@ -67,7 +69,63 @@ class AuditEntry:
 class AuditLog(Protocol):
     async def add(self, entry: AuditEntry) -> None: ...
 
+    async def add_many(self, entries: Sequence[AuditEntry]) -> None:
+        """All of a batch in one transaction, in order."""
+        ...
+
     async def list(self, *, limit: int = 50, before: int | None = None) -> Sequence[tuple[int, AuditEntry]]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A person's login. `counter` is the number of the refresh token that is valid now; an older one is a stolen one."""
+
+    id: str
+    name: str
+    permissions: frozenset[str]
+    created_at: datetime
+    expires_at: datetime
+    source: str = ""
+    """The API token that made it; revoking that token ends the session at its next refresh."""
+    counter: int = 1
+    rotated_at: datetime | None = None
+    revoked: bool = False
+
+
+class SessionStore(Protocol):
+    async def add(self, session: Session) -> None: ...
+
+    async def get(self, session: str) -> Session | None: ...
+
+    async def rotate(self, session: str, *, counter: int, now: datetime) -> bool:
+        """counter → counter + 1 if that is still its counter and it is not revoked; False otherwise."""
+        ...
+
+    async def revoke(self, session: str) -> None: ...
+
+    async def drop_expired(self, *, now: datetime) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredAnswer:
+    """What a POST with an Idempotency-Key was answered; `body` is sealed, as it may hold a secret that is shown once."""
+
+    request_hash: str
+    status: int
+    body: bytes
+    at: datetime
+
+
+class IdempotencyStore(Protocol):
+    """Keys belong to an actor: two callers with the same key never see each other's answers."""
+
+    async def get(self, key: str, actor: str) -> StoredAnswer | None: ...
+
+    async def put(self, key: str, actor: str, answer: StoredAnswer) -> None:
+        """The first one stays; a second put of the same key is ignored."""
+        ...
+
+    async def drop_before(self, moment: datetime) -> int: ...
 
 
 class LeaseStore(Protocol):

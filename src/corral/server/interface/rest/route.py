@@ -25,3 +25,7 @@ class Route:
     tags: tuple[str, ...] = ()
     raw: bool = False
     """Not in the envelope (streams, octets)."""
+    operation: bool = False
+    """The use case keeps the Idempotency-Key itself (as the job's operation): no second copy of the answer is stored."""
+    body_max_bytes: int | None = None
+    """A larger body than server.body_max_bytes allows, for this route."""

@@ -53,7 +53,7 @@ class Postings(Generic[V]):
         sets = self._sets
         held = [sets[value] for value in chosen]
         single = [~entry for entry in held if entry < 0]
-        bits = _gather(single)
+        bits = gather(single)
         for entry in held:
             if entry >= 0:
                 bits |= entry
@@ -64,7 +64,8 @@ def _bits(held: int) -> int:
     return held if held >= 0 else 1 << ~held
 
 
-def _gather(slots: Sequence[int]) -> int:
+def gather(slots: Sequence[int]) -> int:
+    """The bitset of these slots; one pass, however many they are."""
     if len(slots) < 8:
         bits = 0
         for slot in slots:

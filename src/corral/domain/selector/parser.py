@@ -307,8 +307,8 @@ class Parser:
         expected = "a quoted text"
         if source is Source.FACTS:
             expected = "a number or a size such as 16GiB" if number_only else "a quoted text, a number or a size"
-        hint = f'quote it: "{token.value}"' if token.kind is Kind.WORD and not number_only else None
-        raise self._expected(expected, token, hint)
+        quote = f'quote it: "{token.value}"' if token.kind is Kind.WORD and not number_only else None
+        raise self._expected(expected, token, quote)
 
     # ── tokens ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

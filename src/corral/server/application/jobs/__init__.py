@@ -1,0 +1,1 @@
+"""The jobs room: submit, cancel, retry, explain, watch; dispatch to nodes and sweep what will never come."""

@@ -1,0 +1,62 @@
+"""Cancel: what never left is withdrawn at once, what did is told to stop until it answers with a receipt of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from corral.domain.errors import WrongState
+from corral.domain.ids import check_object_id
+from corral.domain.job import Job, JobState
+from corral.runtime.clock import Clock
+from corral.server.application.jobs.counters import Counters
+from corral.server.application.jobs.dispatch import Dispatcher
+from corral.server.application.jobs.events import EventHub
+from corral.server.application.ports.access import Caller
+from corral.server.application.ports.jobs import JobQueries, JobStore
+
+
+class Cancellation:
+    """Use case: a level, not an edge. Asking twice changes nothing; the dispatcher repeats it until each node answered."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        queries: JobQueries,
+        dispatcher: Dispatcher,
+        events: EventHub,
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        self._store = store
+        self._queries = queries
+        self._dispatcher = dispatcher
+        self._events = events
+        self._clock = clock
+        self._counters = counters
+
+    async def cancel(self, caller: Caller, job: str, nodes: Sequence[str] | None = None) -> Job:
+        """The job as it is now. Raises NotFound (job, or a node that is not in it), WrongState when it has ended already."""
+        check_object_id(job, "J", element="job")
+        before = await self._queries.get(job)
+        await require_tasks(self._queries, job, nodes)
+        if before.state is not JobState.OPEN:
+            if before.cancel_asked:
+                return before
+            raise WrongState(
+                f"cannot cancel job {job!r}: it is already {before.state.value}",
+                element="job",
+                hint=f"corral exec get {job}",
+            )
+        changed = await self._store.cancel(job, nodes=nodes, now=self._clock.now())
+        self._counters.add("jobs_cancelled_total")
+        self._events.publish(changed)
+        self._dispatcher.hand(changed.released)
+        self._dispatcher.kick()
+        return await self._queries.get(job)
+
+
+async def require_tasks(queries: JobQueries, job: str, nodes: Sequence[str] | None) -> None:
+    """Raise NotFound for the first of `nodes` that has no task in `job`."""
+    for node in nodes or ():
+        await queries.task(job, node)

@@ -1,0 +1,56 @@
+"""Retry: a new attempt for each task that ended without success, in the same job, which is open again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from corral.domain.errors import WrongState
+from corral.domain.ids import check_object_id
+from corral.domain.job import Job
+from corral.runtime.clock import Clock
+from corral.server.application.jobs.cancel import require_tasks
+from corral.server.application.jobs.counters import Counters
+from corral.server.application.jobs.dispatch import Dispatcher
+from corral.server.application.jobs.events import EventHub
+from corral.server.application.ports.access import Caller
+from corral.server.application.ports.jobs import JobQueries, JobStore
+
+
+class Retry:
+    """Use case. The server decides on attempts, never the engine or the node."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        queries: JobQueries,
+        dispatcher: Dispatcher,
+        events: EventHub,
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        self._store = store
+        self._queries = queries
+        self._dispatcher = dispatcher
+        self._events = events
+        self._clock = clock
+        self._counters = counters
+
+    async def retry(self, caller: Caller, job: str, nodes: Sequence[str] | None = None) -> Job:
+        """The job, open again. Raises NotFound, or WrongState when no task of it may be retried."""
+        check_object_id(job, "J", element="job")
+        before = await self._queries.get(job)
+        await require_tasks(self._queries, job, nodes)
+        changed = await self._store.retry(job, nodes=nodes, now=self._clock.now())
+        if not changed.tasks:
+            raise WrongState(
+                f"cannot retry job {job!r}: no task of it has ended without success"
+                + (" on the nodes given" if nodes else f"; the job is {before.state.value}"),
+                element="job",
+                hint=f"corral exec get {job}",
+            )
+        self._counters.add("jobs_retried_total")
+        self._events.publish(changed)
+        self._dispatcher.hand(changed.released)
+        self._dispatcher.kick()
+        return await self._queries.get(job)

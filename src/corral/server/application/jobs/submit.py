@@ -1,0 +1,130 @@
+"""Submission: a spec and a selector become a job and one task per node, committed before anybody is told.
+
+Accepted = committed. The set of nodes is resolved once, here, and pinned by its hash. The deliveries go to the dispatcher
+straight from memory, online nodes first: what is pushed is exactly what was committed, so nothing is read again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from corral.domain.errors import Conflict
+from corral.domain.ids import new_id
+from corral.domain.job import Job, JobSpec, OfflinePolicy, check_spec, job_state, pinned_hash
+from corral.domain.task import Reason, TaskState, summary
+from corral.runtime.clock import Clock, now_ms
+from corral.server.application.jobs.counters import Counters
+from corral.server.application.jobs.dispatch import Dispatcher
+from corral.server.application.ports.access import Caller
+from corral.server.application.ports.fleet import Fleet
+from corral.server.application.ports.jobs import Delivery, JobStore, NewTask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """Who a submission would hit, now."""
+
+    nodes: Sequence[str]
+    online: int
+    offline: Sequence[str]
+
+
+class Submission:
+    """Use case. `random` gives the random part of a job id."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        fleet: Fleet,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        counters: Counters,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._store = store
+        self._fleet = fleet
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._counters = counters
+        self._random = random
+
+    def preview(self, caller: Caller, spec: JobSpec) -> Preview:
+        """Raises what `submit` would raise for this spec; changes nothing."""
+        check_spec(spec)
+        nodes = self._fleet.resolve(spec.target)
+        online = self._fleet.online(nodes)
+        return Preview(nodes=nodes, online=len(online), offline=[n for n in nodes if n not in online])
+
+    async def submit(self, caller: Caller, spec: JobSpec, operation: str | None = None) -> Job:
+        """The committed job. The same `operation` again returns the first job and submits nothing.
+
+        Raises Invalid, TooLarge, BadSelector, NothingMatched; Conflict when `operation` named another submission.
+        """
+        check_spec(spec)
+        nodes = self._fleet.resolve(spec.target)
+        now = self._clock.now()
+        tasks = plan(spec, nodes, self._fleet.online(nodes))
+        counts = summary(t.state for t in tasks)
+        state = job_state(counts, cancel_asked=False)
+        expires_at = now + timedelta(seconds=spec.expires_seconds)
+        job = Job(
+            id=new_id("J", now_ms(self._clock), self._random(6)),
+            name=spec.name,
+            kind=spec.kind,
+            target=spec.target,
+            spec=spec.command,
+            state=state,
+            counts=counts,
+            nodes=len(tasks),
+            pinned=pinned_hash(nodes),
+            created_at=now,
+            created_by=caller.name,
+            expires_at=expires_at,
+            finished_at=None if counts.get(TaskState.QUEUED) else now,
+            concurrency=spec.concurrency,
+            offline=spec.offline,
+            retries=spec.retries,
+        )
+        stored = await self._store.add(job, tasks, operation=operation)
+        if stored.id != job.id:
+            _check_same(stored, job)
+            return stored
+        self._dispatcher.hand(
+            [
+                Delivery(job=job.id, node=task.node, attempt=1, kind=job.kind, spec=job.spec, not_after=job.expires_at)
+                for task in tasks
+                if task.due
+            ]
+        )
+        self._counters.add("jobs_submitted_total")
+        self._counters.add("tasks_submitted_total", len(tasks))
+        return stored
+
+
+def plan(spec: JobSpec, nodes: Sequence[str], online: frozenset[str]) -> list[NewTask]:
+    """One task per node, online nodes first, so that neither `--concurrency` nor the push waits for who is not there."""
+    tasks = []
+    left = len(nodes) if spec.concurrency is None else spec.concurrency
+    for node in sorted(nodes, key=lambda n: (n not in online, n)):
+        here = node in online
+        if not here and spec.offline is OfflinePolicy.SKIP:
+            tasks.append(NewTask(node=node, state=TaskState.EXPIRED, reason=Reason.OFFLINE_SKIPPED, due=False))
+        elif left > 0:
+            left -= 1
+            tasks.append(NewTask(node=node, reason=Reason.DISPATCHED if here else Reason.OFFLINE))
+        else:
+            tasks.append(NewTask(node=node, reason=Reason.CONCURRENCY, due=False))
+    return tasks
+
+
+def _check_same(first: Job, again: Job) -> None:
+    if (first.spec, first.target, first.kind) != (again.spec, again.target, again.kind):
+        raise Conflict(
+            f"cannot submit: this idempotency key already made job {first.id!r} with another content",
+            element="Idempotency-Key",
+            hint="use a new key for a new request",
+        )

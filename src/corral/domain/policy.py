@@ -215,52 +215,15 @@ def _deny(name: str, **match: Sequence[str]) -> dict[str, Any]:
     return {"id": name, "effect": "deny", "match": {key: list(value) for key, value in match.items()}}
 
 
-SYSTEM_PATHS: Final = tuple(
-    [
-        "/",
-        "/bin/**",
-        "/boot/**",
-        "/dev/**",
-        "/etc/**",
-        "/home",
-        "/lib/**",
-        "/lib32/**",
-        "/lib64/**",
-        "/media",
-        "/mnt",
-        "/opt",
-        "/proc/**",
-        "/root",
-        "/run",
-        "/sbin/**",
-        "/srv",
-        "/sys/**",
-        "/tmp",
-        "/usr/**",
-        "/var",
-        "/var/lib",
-        "/var/log",
-        "/var/spool",
-    ]
-)
-_DEVICES: Final = tuple(
-    [
-        "/dev/sd*",
-        "/dev/vd*",
-        "/dev/xvd*",
-        "/dev/nvme*",
-        "/dev/hd*",
-        "/dev/mmcblk*",
-        "/dev/mapper/*",
-        "/dev/md*",
-        "/dev/dm-*",
-        "/dev/loop*",
-        "/dev/disk/*",
-        "/dev/mem",
-        "/dev/kmem",
-        "/dev/port",
-    ]
-)
+SYSTEM_PATHS: Final = (
+    "/", "/bin/**", "/boot/**", "/dev/**", "/etc/**", "/home", "/lib/**", "/lib32/**", "/lib64/**", "/media", "/mnt", "/opt",
+    "/proc/**", "/root", "/run", "/sbin/**", "/srv", "/sys/**", "/usr/**", "/var", "/var/lib", "/var/log", "/var/spool",
+    "/tmp",  # noqa: S108  # a path to guard, not a place to write to
+)  # fmt: skip
+_DEVICES: Final = (
+    "/dev/sd*", "/dev/vd*", "/dev/xvd*", "/dev/nvme*", "/dev/hd*", "/dev/mmcblk*", "/dev/mapper/*", "/dev/md*", "/dev/dm-*",
+    "/dev/loop*", "/dev/disk/*", "/dev/mem", "/dev/kmem", "/dev/port",
+)  # fmt: skip
 
 DEMO_RULES: Final[Sequence[Mapping[str, Any]]] = (
     _deny("no-power-off", program=("shutdown", "reboot", "halt", "poweroff", "kexec")),

@@ -1,0 +1,1 @@
+"""Shipped fakes, builders, the checker of fault runs, and the fleet simulator."""

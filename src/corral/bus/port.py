@@ -121,7 +121,9 @@ class Accounts(Protocol):
 class Objects(Protocol):
     """Sealed blobs by opaque name, in the artifacts or archive bucket."""
 
-    async def put(self, bucket: str, name: str, chunks: AsyncIterator[bytes]) -> None: ...
+    async def put(self, bucket: str, name: str, chunks: AsyncIterator[bytes]) -> str:
+        """Store under `name`, replacing what was there; returns the nuid by which nodes read the chunks. Raises OutOfSpace."""
+        ...
 
     def get(self, bucket: str, name: str) -> AsyncIterator[bytes]: ...
 

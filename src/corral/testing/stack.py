@@ -1,0 +1,185 @@
+"""A whole control plane as real processes in a temporary folder: server (with its engine) and simulated nodes, for tests and benchmarks.
+
+Everything binds free ports on loopback. Processes are ended by the ids we started; a fault run may kill -9 any of them and start it
+again on the same data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+
+from corral.domain.errors import CorralError, Unavailable
+from corral.runtime.clock import Clock, SystemClock
+from corral.sdk import Fleet, connect
+from corral.testing.ports import free_port
+from corral.testing.sim.identities import FleetFile, make
+from corral.testing.sim.main import register, spool_folder
+
+
+class Stack:
+    """Start with `async with Stack.temporary() as stack`. `fleet` is an SDK client with the admin token."""
+
+    def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None, clock: Clock | None = None) -> None:
+        self.folder = folder
+        self.data = folder / "server"
+        self.http_port = free_port()
+        self.engine_port = free_port()
+        self.url = f"http://127.0.0.1:{self.http_port}"
+        self.env = dict(env or {})
+        self.server: asyncio.subprocess.Process | None = None
+        self.hosts: list[asyncio.subprocess.Process] = []
+        self.fleet_file: Path | None = None
+        self.spool: Path | None = None
+        self._clock = clock or SystemClock()
+        self._fleet: Fleet | None = None
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def temporary(cls, *, env: Mapping[str, str] | None = None) -> AsyncGenerator[Stack, None]:
+        with tempfile.TemporaryDirectory(prefix="corral-stack-") as folder:
+            stack = cls(Path(folder), env=env)
+            try:
+                await stack.start_server()
+                yield stack
+            finally:
+                await stack.close()
+
+    @property
+    def fleet(self) -> Fleet:
+        if self._fleet is None:
+            self._fleet = connect(self.url, (self.data / "admin.token").read_text().strip())
+        return self._fleet
+
+    @property
+    def engine_pid(self) -> int:
+        """The nats-server that serves this stack now; raises Unavailable while there is none."""
+        mark = str(self.data / "engine").encode()
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes()
+                if words.split(b"\0", 1)[0].endswith(b"nats-server") and mark in words:
+                    return int(entry.name)
+        raise Unavailable("cannot find the engine of this stack: it is not running")
+
+    async def start_server(self, *, patience_seconds: float = 30.0) -> None:
+        settings = {
+            "CORRAL__SERVER__DATA_DIR": str(self.data),
+            "CORRAL__SERVER__PORT": str(self.http_port),
+            "CORRAL__SERVER__REQUESTS_PER_SECOND": "0",
+            "CORRAL__ENGINE__PORT": str(self.engine_port),
+        }
+        with (self.folder / "server.log").open("ab") as log:
+            self.server = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "corral",
+                "server",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **settings, **self.env},
+                start_new_session=True,
+            )
+        deadline = self._clock.monotonic() + patience_seconds
+        while not await self._ready():
+            if self._clock.monotonic() > deadline or self.server.returncode is not None:
+                raise Unavailable(f"cannot start the server; its log ends:\n{self.log_tail()}")
+            await self._clock.sleep(0.05)
+
+    def log_tail(self, characters: int = 3000) -> str:
+        return (self.folder / "server.log").read_text(errors="replace")[-characters:]
+
+    async def _ready(self) -> bool:
+        probe = connect(self.url, "none")
+        try:
+            status, _, _ = await probe.call_raw("/readyz")
+        except CorralError:
+            return False
+        finally:
+            await probe.close()
+        return status == 200
+
+    async def simulate(self, count: int, *, processes: int = 2, flags: Sequence[str] = ()) -> None:
+        """Enrol `count` simulated nodes, start their hosts and wait until all are online."""
+        self.spool = spool_folder()
+        self.fleet_file = self.spool / "fleet.json"
+        (await register(self.fleet, make(count))).save(self.fleet_file)
+        await self.start_hosts(processes=processes, flags=flags)
+        await self.online(count)
+
+    async def start_hosts(self, *, processes: int = 2, flags: Sequence[str] = ()) -> None:
+        assert self.fleet_file is not None and self.spool is not None
+        count = len(FleetFile.load(self.fleet_file).nodes)
+        share = -(-count // processes)
+        self.host_argv = [
+            [
+                sys.executable,
+                "-m",
+                "corral.testing.sim.host",
+                str(self.fleet_file),
+                str(start),
+                str(min(count, start + share)),
+                "--spool",
+                str(self.spool),
+                *flags,
+            ]
+            for start in range(0, count, share)
+        ]
+        self.hosts = [await self.start_host(number) for number in range(len(self.host_argv))]
+
+    async def start_host(self, number: int) -> asyncio.subprocess.Process:
+        with (self.folder / f"host-{number}.log").open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *self.host_argv[number],
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    async def online(self, wanted: int, *, selector: str = "online", patience_seconds: float | None = None) -> float:
+        """Wait until `wanted` nodes are online; how long it took. Raises Unavailable when they do not come."""
+        began = self._clock.monotonic()
+        limit = patience_seconds if patience_seconds is not None else 30 + wanted / 50
+        count = 0
+        while self._clock.monotonic() - began < limit:
+            with contextlib.suppress(CorralError):
+                count = len((await self.fleet.call("POST", "/nodes/resolve", {"selector": selector}))["nodes"])
+                if count >= wanted:
+                    return self._clock.monotonic() - began
+            await self._clock.sleep(0.05)
+        raise Unavailable(f"cannot bring {wanted} nodes online: {count} after {limit:g} s\n{self.log_tail()}")
+
+    async def close(self) -> None:
+        if self._fleet is not None:
+            await self._fleet.close()
+        for process in [*self.hosts, self.server]:
+            if process is not None:
+                await _end(process)
+        with contextlib.suppress(Unavailable, ProcessLookupError):
+            os.kill(self.engine_pid, signal.SIGKILL)  # only there when the server was killed -9 and not started again
+        if self.spool is not None:
+            shutil.rmtree(self.spool, ignore_errors=True)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), 15)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from nats.aio.msg import Msg
 
+from corral.bus.claims import decode
 from corral.bus.connection import Connection
 from corral.bus.port import BusError, LinkEvent
+from corral.domain.errors import Invalid
 
 log = logging.getLogger("corral.bus")
 
@@ -100,10 +102,10 @@ def _event(message: Msg) -> LinkEvent | None:
         client = document["client"]
         return LinkEvent(
             key=str(client.get("user", "")),
-            name=str(client.get("name_tag", "")),
+            name=str(decode(client["jwt"])["name"]),
             connected=message.subject.endswith(".CONNECT"),
             reason=str(document.get("reason", "")),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, Invalid):
         log.warning("Cannot read an event of the engine: %.200r", message.data, extra={"action": "bad_event"})
         return None

@@ -94,6 +94,10 @@ class JetStreamObjects:
     async def exists(self, bucket: str, name: str) -> bool:
         return await self._find(bucket, name) is not None
 
+    async def nuid(self, bucket: str, name: str) -> str | None:
+        meta = await self._find(bucket, name)
+        return None if meta is None else str(meta["nuid"])
+
     async def _find(self, bucket: str, name: str) -> dict[str, Any] | None:
         stream = bucket_stream(bucket)
         message = await self._connection.request(

@@ -106,6 +106,26 @@ class SessionStore(Protocol):
     async def drop_expired(self, *, now: datetime) -> int: ...
 
 
+class Signer(Protocol):
+    """Claims as a text nobody else can make. `purpose` keeps one kind of token from passing for another."""
+
+    def sign(self, purpose: str, claims: Mapping[str, Any]) -> str: ...
+
+    def read(self, purpose: str, text: str) -> Mapping[str, Any] | None:
+        """The claims, or None when the text is not ours or was altered. Says nothing about time."""
+        ...
+
+
+class Sealer(Protocol):
+    """Bytes that are stored but must not be readable in the database or a copy of it."""
+
+    def seal(self, plain: bytes, *, context: str) -> bytes: ...
+
+    def open(self, sealed: bytes, *, context: str) -> bytes | None:
+        """None when it was sealed by another key or for another context."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoredAnswer:
     """What a POST with an Idempotency-Key was answered; `body` is sealed, as it may hold a secret that is shown once."""

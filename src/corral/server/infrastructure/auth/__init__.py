@@ -1,0 +1,1 @@
+"""Keys and signatures of people's access: session signatures, sealed answers, the first admin token."""

@@ -1,0 +1,1 @@
+"""Who may call: API tokens, one-time login links, sessions, and what slows down guessing."""

@@ -1,0 +1,43 @@
+"""The words a permission can be. The route table attaches them; tokens and sessions carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from corral.domain.errors import Invalid
+
+ALL: Final = "*"
+PERMISSIONS: Final = frozenset(
+    {
+        "exec.run",
+        "exec.read",
+        "exec.cancel",
+        "output.read",
+        "node.read",
+        "node.write",
+        "node.remove",
+        "token.write",
+        "token.read",
+        "access.write",
+        "access.read",
+        "audit.read",
+        "system.read",
+        "system.write",
+    }
+)
+
+
+def check_permissions(words: Iterable[str]) -> frozenset[str]:
+    """The words as a set; raises Invalid for an unknown or a missing one."""
+    found = frozenset(words)
+    for word in sorted(found):
+        if word != ALL and word not in PERMISSIONS:
+            raise Invalid(
+                f"cannot grant {word[:64]!r}: there is no such permission",
+                element="permissions",
+                hint=f"use {ALL} or some of {', '.join(sorted(PERMISSIONS))}",
+            )
+    if not found:
+        raise Invalid("cannot make a token without permissions", element="permissions", hint=f"use {ALL} for all")
+    return found

@@ -1,0 +1,1 @@
+"""The record of every write, refusal and sensitive read."""

@@ -8,10 +8,10 @@ from corral.domain.errors import WrongState
 from corral.domain.ids import check_object_id
 from corral.domain.job import Job, JobState
 from corral.runtime.clock import Clock
+from corral.server.application.jobs.aftermath import Aftermath
 from corral.server.application.jobs.counters import Counters
-from corral.server.application.jobs.dispatch import Dispatcher
-from corral.server.application.jobs.events import EventHub
 from corral.server.application.ports.access import Caller
+from corral.server.application.ports.fleet import Fleet
 from corral.server.application.ports.jobs import JobQueries, JobStore
 
 
@@ -23,15 +23,15 @@ class Cancellation:
         *,
         store: JobStore,
         queries: JobQueries,
-        dispatcher: Dispatcher,
-        events: EventHub,
+        fleet: Fleet,
+        aftermath: Aftermath,
         clock: Clock,
         counters: Counters,
     ) -> None:
         self._store = store
         self._queries = queries
-        self._dispatcher = dispatcher
-        self._events = events
+        self._fleet = fleet
+        self._aftermath = aftermath
         self._clock = clock
         self._counters = counters
 
@@ -48,11 +48,10 @@ class Cancellation:
                 element="job",
                 hint=f"corral exec get {job}",
             )
-        changed = await self._store.cancel(job, nodes=nodes, now=self._clock.now())
+        now = self._clock.now()
+        changed = await self._store.cancel(job, nodes=nodes, offline=self._fleet.gone_since(now), now=now)
         self._counters.add("jobs_cancelled_total")
-        self._events.publish(changed)
-        self._dispatcher.hand(changed.released)
-        self._dispatcher.kick()
+        self._aftermath.of(changed)
         return await self._queries.get(job)
 
 

@@ -57,7 +57,6 @@ class Dispatcher:
         self.behind = behind
         self._waiting: deque[Delivery] = deque()
         self._wake = asyncio.Event()
-        self._asked = False
         self._failing = False
 
     def hand(self, deliveries: Sequence[Delivery]) -> None:
@@ -68,11 +67,6 @@ class Dispatcher:
         self._waiting.extend(deliveries[:room] if room < len(deliveries) else deliveries)
         self._wake.set()
 
-    def kick(self) -> None:
-        """Ask the database for what is due now rather than at the next tick (after a cancel or a retry)."""
-        self._asked = True
-        self._wake.set()
-
     async def run(self, ready: Callable[[], None]) -> None:
         ready()
         next_sweep = self._clock.monotonic()
@@ -80,7 +74,7 @@ class Dispatcher:
             self._wake.clear()
             await self.push_waiting()
             now = self._clock.monotonic()
-            if self._asked or (now >= next_sweep and self._leader()):
+            if now >= next_sweep and self._leader():
                 await self.sweep()
             if now >= next_sweep:
                 next_sweep = self._clock.monotonic() + SWEEP_SECONDS
@@ -98,8 +92,7 @@ class Dispatcher:
 
     async def sweep(self) -> None:
         """Push what SQL says is due, oldest first; at most SWEEP_LIMIT rows."""
-        asked, self._asked = self._asked, False
-        if self.behind() and not asked:
+        if self.behind():
             self._counters.add("dispatch_paused_total")
             return
         try:

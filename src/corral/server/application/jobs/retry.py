@@ -8,10 +8,9 @@ from corral.domain.errors import WrongState
 from corral.domain.ids import check_object_id
 from corral.domain.job import Job
 from corral.runtime.clock import Clock
+from corral.server.application.jobs.aftermath import Aftermath
 from corral.server.application.jobs.cancel import require_tasks
 from corral.server.application.jobs.counters import Counters
-from corral.server.application.jobs.dispatch import Dispatcher
-from corral.server.application.jobs.events import EventHub
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import JobQueries, JobStore
 
@@ -24,15 +23,13 @@ class Retry:
         *,
         store: JobStore,
         queries: JobQueries,
-        dispatcher: Dispatcher,
-        events: EventHub,
+        aftermath: Aftermath,
         clock: Clock,
         counters: Counters,
     ) -> None:
         self._store = store
         self._queries = queries
-        self._dispatcher = dispatcher
-        self._events = events
+        self._aftermath = aftermath
         self._clock = clock
         self._counters = counters
 
@@ -50,7 +47,5 @@ class Retry:
                 hint=f"corral exec get {job}",
             )
         self._counters.add("jobs_retried_total")
-        self._events.publish(changed)
-        self._dispatcher.hand(changed.released)
-        self._dispatcher.kick()
+        self._aftermath.of(changed)
         return await self._queries.get(job)

@@ -14,9 +14,8 @@ from typing import Final
 
 from corral.domain.errors import CorralError
 from corral.runtime.clock import Clock
+from corral.server.application.jobs.aftermath import Aftermath
 from corral.server.application.jobs.counters import Counters
-from corral.server.application.jobs.dispatch import Dispatcher
-from corral.server.application.jobs.events import EventHub
 from corral.server.application.ports.jobs import JobStore
 
 SWEEP_SECONDS: Final = 5.0
@@ -41,8 +40,7 @@ class Sweeper:
         self,
         *,
         store: JobStore,
-        dispatcher: Dispatcher,
-        events: EventHub,
+        aftermath: Aftermath,
         clock: Clock,
         counters: Counters,
         leader: Callable[[], bool] = lambda: True,
@@ -51,8 +49,7 @@ class Sweeper:
         retention: Sequence[RetentionHook] = (),
     ) -> None:
         self._store = store
-        self._dispatcher = dispatcher
-        self._events = events
+        self._aftermath = aftermath
         self._clock = clock
         self._counters = counters
         self._leader = leader
@@ -83,8 +80,7 @@ class Sweeper:
             return
         changed = await self._store.expire(now=self._clock.now(), lost_before=self._lost_before(now))
         self._counters.add("tasks_swept_total", len(changed.tasks))
-        self._events.publish(changed)
-        self._dispatcher.hand(changed.released)
+        self._aftermath.of(changed)
         if now >= self._next_retention:
             self._next_retention = now + RETENTION_SECONDS
             await self._retain()

@@ -9,7 +9,8 @@ server do not reach our EventHub, so a quiet job is looked at in the database ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +23,6 @@ from corral.server.application.jobs.pump import PAGE, OutputPump
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import JobQueries, OutputChunk, OutputLog
 
-KEEPALIVE_SECONDS: Final = 15.0
 LOOK_SECONDS: Final = 3.0
 JOB_SECONDS: Final = 0.3
 """How often the counts of a busy job are read for its watchers."""
@@ -54,12 +54,7 @@ class End:
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class KeepAlive:
-    """Nothing happened for a while; the connection is fine."""
-
-
-WatchEvent = Snapshot | TasksChanged | JobChanged | OutputChunk | End | KeepAlive
+WatchEvent = Snapshot | TasksChanged | JobChanged | OutputChunk | End
 
 
 class Watching:
@@ -72,17 +67,17 @@ class Watching:
         output: OutputLog,
         events: EventHub,
         clock: Clock,
-        keepalive_seconds: float = KEEPALIVE_SECONDS,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._queries = queries
         self._output = output
         self._events = events
         self._clock = clock
-        self._keepalive_seconds = keepalive_seconds
         self._look_seconds = look_seconds
 
-    async def job(self, caller: Caller, job: str, *, output: bool = False, after: int = 0) -> AsyncIterator[WatchEvent]:
+    async def job(
+        self, caller: Caller, job: str, *, output: bool = False, after: int = 0
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Snapshot, changes, output beyond sequence `after` when asked for, End. Raises NotFound before anything is sent."""
         check_object_id(job, "J", element="job")
         await self._queries.get(job)
@@ -91,7 +86,7 @@ class Watching:
 
     async def output(
         self, caller: Caller, job: str, *, node: str | None = None, after: int = 0, follow: bool = False
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Output alone, of one node or all, then End; `follow` waits for the end of the job. Raises NotFound."""
         check_object_id(job, "J", element="job")
         found = await self._queries.get(job)
@@ -106,19 +101,22 @@ class Watching:
         """Where to read on; a sequence from before the engine's store was wiped means: from the start."""
         return after if after <= 0 or after <= await self._output.end() else 0
 
-    async def _output_of(self, events: AsyncIterator[WatchEvent]) -> AsyncIterator[WatchEvent]:
-        async for event in events:
-            if isinstance(event, OutputChunk | End | KeepAlive):
-                yield event
+    async def _output_of(self, events: AsyncGenerator[WatchEvent, None]) -> AsyncGenerator[WatchEvent, None]:
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, OutputChunk | End):
+                    yield event
 
-    async def _stored(self, job: Job, node: str | None, after: int) -> AsyncIterator[WatchEvent]:
+    async def _stored(self, job: Job, node: str | None, after: int) -> AsyncGenerator[WatchEvent, None]:
         nodes = {task.node for task in await self._tasks(job.id)} if node is None else {node}
         async for chunk in self._rest(job.id, node, after):
             if chunk.node in nodes:
                 yield chunk
         yield End(job)
 
-    async def _watch(self, job_id: str, after: int | None, *, node: str | None = None) -> AsyncIterator[WatchEvent]:
+    async def _watch(
+        self, job_id: str, after: int | None, *, node: str | None = None
+    ) -> AsyncGenerator[WatchEvent, None]:
         subscription = self._events.subscribe(job_id)
         pump = None if after is None else OutputPump(self._output, job_id, node, after, subscription.wake, self._clock)
         seen = _Seen()
@@ -149,10 +147,10 @@ class Watching:
 
     async def _changes(
         self, job: Job, subscription: Subscription, pump: OutputPump | None, seen: _Seen
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Until the job is over."""
         now = self._clock.monotonic()
-        said_at = looked_at = now
+        looked_at = now
         stale = False
         while job.state is JobState.OPEN:
             subscription.wake.clear()
@@ -160,7 +158,6 @@ class Watching:
             if pump is not None:
                 for chunk in pump.take():
                     if chunk.node in seen:
-                        said_at = self._clock.monotonic()
                         yield chunk
             if news.resync:
                 snapshot = await self._snapshot(job.id)
@@ -171,8 +168,6 @@ class Watching:
                 stale = True
                 yield TasksChanged(tasks)
             now = self._clock.monotonic()
-            if news:
-                said_at = now
             if news.ended is not None:
                 job = news.ended
                 yield JobChanged(job)
@@ -190,17 +185,14 @@ class Watching:
                     job = snapshot.job
                     yield snapshot
                     continue
-            if now - said_at >= self._keepalive_seconds:
-                said_at = now
-                yield KeepAlive()
-            until = min(looked_at + (JOB_SECONDS if stale else self._look_seconds), said_at + self._keepalive_seconds)
+            until = looked_at + (JOB_SECONDS if stale else self._look_seconds)
             try:
                 async with asyncio.timeout(max(0.0, until - now)):
                     await subscription.wake.wait()
             except TimeoutError:
                 pass
 
-    async def _rest(self, job: str, node: str | None, after: int) -> AsyncIterator[OutputChunk]:
+    async def _rest(self, job: str, node: str | None, after: int) -> AsyncGenerator[OutputChunk, None]:
         """What is stored beyond `after`, up to what was the end when asked."""
         end = await self._output.end()
         while after < end:
@@ -212,9 +204,9 @@ class Watching:
                 return
 
     async def _snapshot(self, job: str) -> Snapshot:
-        # Tasks first: a job read later is never behind its tasks, so its end is not missed.
-        tasks = await self._tasks(job)
-        return Snapshot(await self._queries.get(job), tuple(tasks))
+        # The job first: one that has ended has all its tasks ended, so no watcher gets an End with a task still open before it.
+        found = await self._queries.get(job)
+        return Snapshot(found, tuple(await self._tasks(job)))
 
     async def _tasks(self, job: str) -> list[Task]:
         tasks: list[Task] = []

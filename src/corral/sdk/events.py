@@ -105,6 +105,7 @@ class JobView:
     tasks: dict[str, Task] = field(default_factory=dict)
     awaited: frozenset[str] | None = None
     ended: bool = False
+    _open: set[str] = field(default_factory=set)
     _seen: dict[tuple[str, int, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -137,6 +138,10 @@ class JobView:
             known = self.tasks.get(node)
             if known is None or (task.attempt, _rank(task)) >= (known.attempt, _rank(known)):
                 self.tasks[node] = task
+                if task.open:
+                    self._open.add(node)
+                else:
+                    self._open.discard(node)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -151,19 +156,28 @@ class JobView:
             return True
         if self.awaited is None:
             return False
-        nodes = self.tasks.keys() if everyone else self.awaited
-        return all(not self.tasks[node].open for node in nodes if node in self.tasks)
+        return not self._open if everyone else self._open.isdisjoint(self.awaited)
+
+    def stalled(self) -> bool:
+        """Whether all that is still waited for is queued for nodes that are gone now."""
+        left = self._open & (self.awaited or frozenset())
+        return bool(left) and all(self.tasks[node].waits_for_node for node in left)
+
+    def all_over(self) -> bool:
+        """Every task ended (the `end` event may still be on its way)."""
+        return bool(self.tasks) and not self._open
+
+    def complete(self, task: Task) -> bool:
+        """Whether this task is over and every byte it wrote has come out."""
+        seen = self._seen
+        return not task.open and all(
+            seen.get((task.node, task.attempt, stream), 0) >= total
+            for stream, total in (("stdout", task.stdout_bytes), ("stderr", task.stderr_bytes))
+        )
 
     def output_complete(self) -> bool:
         """Whether every byte that the ended tasks wrote has come out."""
-        if self.ended:
-            return True
-        return all(
-            self._seen.get((task.node, task.attempt, stream), 0) >= total
-            for task in self.tasks.values()
-            if not task.open
-            for stream, total in (("stdout", task.stdout_bytes), ("stderr", task.stderr_bytes))
-        )
+        return self.ended or all(task.open or self.complete(task) for task in self.tasks.values())
 
     def result(self) -> Job:
         """The job with its tasks, by node."""

@@ -20,6 +20,8 @@ from corral.sdk.models import Job, Line, Preview, Task, Why
 
 OUTPUT_GRACE_SECONDS: Final = 2.0
 """How long the last output may lag behind the end of its task while other tasks stay queued."""
+GONE_SECONDS: Final = 30.0
+"""Nodes that were online at submission but went away before their task reached them are waited for that long."""
 PAGE: Final = 500
 
 
@@ -78,13 +80,13 @@ class JobHandle:
 
     def __init__(self, api: Api, job: Job) -> None:
         self._api = api
-        self.job = job
-        """The job as last heard of."""
+        self.id = job.job
         self.view = JobView(job)
 
     @property
-    def id(self) -> str:
-        return self.job.job
+    def job(self) -> Job:
+        """The job with its tasks, as last heard of."""
+        return self.view.result()
 
     async def events(self, *, output: bool = True, after: int | None = None) -> AsyncGenerator[JobEvent, None]:
         """Everything that happens, from a snapshot to `Ended`; output in order and without repetition."""
@@ -94,7 +96,6 @@ class JobHandle:
             async for raw in stream:
                 for event in decode(raw, ledger):
                     self.view.apply(event)
-                    self.job = self.view.result()
                     yield event
                     if isinstance(event, Ended):
                         return
@@ -106,22 +107,30 @@ class JobHandle:
         tasks.start(self._pump(queue, output), name="events")
         clock = self._api.clock
         settled_at: float | None = None
+        stalled_at: float | None = None
         try:
             while True:
                 if settled_at is None and self.view.settled(everyone=everyone):
                     settled_at = clock.monotonic()
                 left: float | None = None
+                if settled_at is None and not everyone and self.view.stalled():
+                    stalled_at = clock.monotonic() if stalled_at is None else stalled_at
+                    left = GONE_SECONDS - (clock.monotonic() - stalled_at)
+                    if left <= 0:
+                        return
+                else:
+                    stalled_at = None
                 if settled_at is not None and not self.view.ended:
                     left = OUTPUT_GRACE_SECONDS - (clock.monotonic() - settled_at)
                     if (not output or self.view.output_complete()) and queue.empty():
-                        left = min(left, 0.05) if self._all_over() else 0
+                        left = left if self.view.all_over() else 0
                     if left <= 0:
                         return
                 try:
                     async with asyncio.timeout(left):
                         event = await queue.get()
                 except TimeoutError:
-                    return
+                    continue
                 if event is None:
                     return
                 if isinstance(event, BaseException):
@@ -129,10 +138,6 @@ class JobHandle:
                 yield event
         finally:
             await tasks.close()
-
-    def _all_over(self) -> bool:
-        """Every task ended, so the `end` event is on its way: worth a moment."""
-        return all(not task.open for task in self.view.tasks.values())
 
     async def _pump(self, queue: asyncio.Queue[JobEvent | BaseException | None], output: bool) -> None:
         try:
@@ -148,13 +153,13 @@ class JobHandle:
         async with aclosing(self.follow(everyone=everyone, output=False)) as events:
             async for _ in events:
                 pass
-        self.job = self.view.result()
         return self.job
 
-    async def refresh(self, *, with_output: bool = False, states: Sequence[str] = ()) -> Job:
+    async def refresh(self, *, with_output: bool = False) -> Job:
         """The job as it stands on the server now, with its tasks."""
-        self.job = await Jobs(self._api).get(self.id, with_output=with_output, states=states)
-        return self.job
+        job = await Jobs(self._api).get(self.id, with_output=with_output)
+        self.view = JobView(job)
+        return job
 
     async def cancel(self, nodes: Sequence[str] = ()) -> Job:
         return await Jobs(self._api).cancel(self.id, nodes)
@@ -194,9 +199,9 @@ class Run:
                 if isinstance(event, Output):
                     for line in book.feed(event):
                         yield line
-                elif isinstance(event, TasksChanged) and handle.view.output_complete():
+                elif isinstance(event, TasksChanged):
                     for task in event.tasks:
-                        for line in book.flush(task.node) if not task.open else ():
+                        for line in book.flush(task.node) if handle.view.complete(task) else ():
                             yield line
         for line in book.flush():
             yield line

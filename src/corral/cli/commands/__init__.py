@@ -1,0 +1,1 @@
+"""One module per noun, imported only when that noun is used."""

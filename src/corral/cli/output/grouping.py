@@ -1,0 +1,113 @@
+"""Identical results folded together: "981 nodes: OK", "17 nodes: FAILED exit 1". Pure; what a person reads after a job.
+
+Groups come in the order success, still open, everything else, so that what needs attention is nearest to the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from corral.cli.output.terminal import cell, clean
+from corral.cli.output.units import show_duration
+from corral.domain.task import TaskState
+from corral.sdk.models import Task
+
+NAMES_SHOWN: Final = 8
+LINES_SHOWN: Final = 20
+_ORDER: Final = {TaskState.SUCCEEDED.value: 0, "running": 1, "delivered": 1, "queued": 2}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes with the same result. `stdout`/`stderr` are what they all printed ('' when nothing, or not to be repeated)."""
+
+    nodes: tuple[str, ...]
+    task: Task
+    stdout: str
+    stderr: str
+    seconds: tuple[float, float] | None
+
+
+def group(
+    tasks: Iterable[Task], output: Mapping[str, tuple[str, str]] | None = None, *, by_output: bool = True
+) -> list[Group]:
+    """Fold by state, exit code, signal, reason, detail and, `by_output`, the text. `output` is node → (stdout, stderr)."""
+    folded: dict[tuple[object, ...], list[Task]] = {}
+    for task in tasks:
+        texts = (output or {}).get(task.node, (task.stdout or "", task.stderr or ""))
+        seen = texts if by_output or not task.succeeded else ("", "")
+        key: tuple[object, ...] = (
+            task.state,
+            task.exit_code,
+            task.signal,
+            task.reason,
+            task.detail,
+            task.truncated,
+            *seen,
+        )
+        folded.setdefault(key, []).append(task)
+    groups = []
+    for key, members in folded.items():
+        times = [task.seconds for task in members if task.seconds is not None]
+        groups.append(
+            Group(
+                nodes=tuple(sorted(task.node for task in members)),
+                task=members[0],
+                stdout=str(key[6]),
+                stderr=str(key[7]),
+                seconds=(min(times), max(times)) if times else None,
+            )
+        )
+    return sorted(groups, key=lambda g: (_ORDER.get(g.task.state, 3), -len(g.nodes), g.nodes))
+
+
+def verdict(task: Task) -> str:
+    """One state in words: OK, FAILED exit 2, TIMED OUT, OFFLINE (queued), …"""
+    if task.succeeded:
+        return "OK"
+    if task.waits_for_node:
+        return "OFFLINE, still queued"
+    words = task.state.replace("_", " ").upper()
+    if task.state == TaskState.FAILED:
+        if task.signal is not None:
+            return f"{words} by signal {task.signal}"
+        if task.exit_code is not None:
+            return f"{words} exit {task.exit_code}"
+    return words
+
+
+def count(number: int, noun: str = "node") -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def name_list(nodes: Sequence[str], shown: int = NAMES_SHOWN) -> str:
+    """`a, b, c … and 14 more`."""
+    head = ", ".join(cell(node) for node in nodes[:shown])
+    return head if len(nodes) <= shown else f"{head} … and {len(nodes) - shown} more"
+
+
+def headline(item: Group) -> str:
+    """`17 nodes: FAILED exit 1 (web-1, web-2) in 0.2-0.4 s: why`."""
+    task = item.task
+    text = f"{count(len(item.nodes))}: {verdict(task)}"
+    if not task.succeeded or len(item.nodes) <= NAMES_SHOWN:
+        text += f" ({name_list(item.nodes)})"
+    if item.seconds is not None:
+        low, high = (show_duration(value) for value in item.seconds)
+        text += f" in {low}" if low == high else f" in {low} to {high}"
+    why = task.detail or ("" if task.waits_for_node or task.state == TaskState.FAILED else task.reason_text)
+    if why and not task.succeeded:
+        text += f": {cell(why)}"
+    if task.truncated:
+        text += " (output truncated)"
+    return text
+
+
+def body(item: Group, *, colour: bool, lines_shown: int = LINES_SHOWN) -> list[str]:
+    """The text of a group, indented; the last lines when there are many."""
+    lines = [clean(line, colour=colour) for part in (item.stdout, item.stderr) for line in part.splitlines()]
+    cut = len(lines) - lines_shown
+    out = [f"    {line}" for line in lines[-lines_shown:]]
+    return [f"    … {count(cut, 'line')} before", *out] if cut > 0 else out

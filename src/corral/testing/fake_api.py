@@ -1,0 +1,537 @@
+"""A server's REST face in one process, for tests of the client and of the command line: the same routes, envelope, events, errors.
+
+`FakeApi` is the truth (nodes, jobs, an event log with sequences) and serves itself on a loopback port from its own thread.
+`act` decides what a command does on a node. Faults are counters a test sets: `break_streams` cuts that many event streams in the
+middle, `break_answers` does the work of that many requests and then closes the connection without answering.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import h11
+
+from corral.domain.errors import BadSelector, CorralError, Denied, NotFound, NothingMatched, Unauthenticated
+from corral.runtime.lifecycle import TaskSet
+
+START: Final = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
+TOKEN: Final = "crl_test"
+
+
+@dataclass(frozen=True)
+class Act:
+    """What one node does with a command: after `seconds`, these bytes and this end. `forever`: it never ends by itself."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    exit_code: int | None = 0
+    state: str = "succeeded"
+    seconds: float = 0.0
+    forever: bool = False
+    reason: str = ""
+    reason_text: str = ""
+    signal: int | None = None
+    twice: bool = False
+    """Every chunk arrives two times, the second part first."""
+
+
+def default_act(node: str, body: Mapping[str, Any]) -> Act:
+    """`echo …`, `false`, `sleep`; anything else succeeds silently."""
+    argv = list(body.get("argv") or ())
+    if argv[:1] == ["echo"]:
+        return Act(stdout=" ".join(argv[1:]).encode() + b"\n")
+    if argv[:1] == ["hostname"]:
+        return Act(stdout=node.encode() + b"\n")
+    if argv[:1] == ["false"]:
+        return Act(exit_code=1, state="failed")
+    if argv[:1] == ["sleep"]:
+        return Act(forever=True)
+    return Act()
+
+
+def node(id: str, presence: str = "online", **labels: str) -> dict[str, Any]:
+    """A Node as REST shows it."""
+    return {
+        "id": id,
+        "presence": presence,
+        "presence_since": _iso(START),
+        "presence_reason": "" if presence == "online" else "connection closed",
+        "worker": "up" if presence == "online" else "unknown",
+        "labels": labels,
+        "groups": [],
+        "facts": {"hostname": id, "os": "Debian GNU/Linux 12", "mem_total": 2 << 30, "cpus": 2, "kernel": "6.1.0"},
+        "last_seen": _iso(START),
+        "enrolled_at": _iso(START),
+        "version": "0.1.0",
+        "revoked": False,
+        "revoked_reason": "",
+        "resource_version": 1,
+    }
+
+
+@dataclass
+class _Job:
+    data: dict[str, Any]
+    body: dict[str, Any]
+    tasks: dict[str, dict[str, Any]]
+    log: list[tuple[str, Any]] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def emit(self, event: str, data: Any) -> None:
+        self.log.append((event, json.loads(json.dumps(data))))
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def output(self, name: str, stream: str) -> bytes:
+        parts: dict[int, bytes] = {}
+        for event, data in self.log:
+            if event == "output" and (data["node"], data["stream"]) == (name, stream):
+                parts[data["offset"]] = base64.b64decode(data["data"])
+        return b"".join(parts[at] for at in sorted(parts))
+
+
+class FakeApi:
+    """`with FakeApi(nodes=[node("web-1")]) as api:` then talk to `api.url` with TOKEN."""
+
+    def __init__(
+        self,
+        nodes: list[dict[str, Any]] | None = None,
+        *,
+        act: Callable[[str, Mapping[str, Any]], Act] = default_act,
+        public: bool = False,
+    ) -> None:
+        self.nodes = {row["id"]: row for row in (nodes if nodes is not None else [node("node-1"), node("node-2")])}
+        self.act = act
+        self.public = public
+        self.jobs: dict[str, _Job] = {}
+        self.keys: dict[str, str] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.join_tokens: dict[str, dict[str, Any]] = {}
+        self.denied: set[str] = set()
+        self.break_streams = 0
+        self.break_answers = 0
+        self.url = ""
+        self._loop = asyncio.new_event_loop()
+        self._tasks = TaskSet("fake api")
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True, name="fake-api")
+
+    def __enter__(self) -> FakeApi:
+        self._thread.start()
+        self._ready.wait(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._main())
+        self._loop.close()
+
+    async def _main(self) -> None:
+        self._stop = asyncio.Event()
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._ready.set()
+        await self._stop.wait()
+        server.close()
+        await self._tasks.close()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.start(self._connection(reader, writer), name="connection")
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wire = h11.Connection(h11.SERVER)
+        try:
+            while True:
+                request, body = None, b""
+                while True:
+                    event = wire.next_event()
+                    if event is h11.NEED_DATA:
+                        wire.receive_data(await reader.read(65536))
+                    elif isinstance(event, h11.Request):
+                        request = event
+                    elif isinstance(event, h11.Data):
+                        body += bytes(event.data)
+                    elif isinstance(event, h11.EndOfMessage):
+                        break
+                    else:
+                        return
+                assert request is not None
+                if not await self._answer(wire, writer, request, body):
+                    return
+                wire.start_next_cycle()
+        except (ConnectionError, h11.RemoteProtocolError):
+            return
+        finally:
+            writer.transport.abort()
+
+    async def _answer(
+        self, wire: h11.Connection, writer: asyncio.StreamWriter, request: h11.Request, body: bytes
+    ) -> bool:
+        """Whether the connection can be used again."""
+        method = request.method.decode()
+        parts = urlsplit(request.target.decode())
+        path = unquote(parts.path)
+        query = dict(parse_qsl(parts.query))
+        headers = {k.decode(): v.decode() for k, v in request.headers}
+        self.requests.append((method, request.target.decode()))
+        try:
+            if not self.public and path.startswith("/api/") and headers.get("authorization") != f"Bearer {TOKEN}":
+                raise Unauthenticated("cannot identify the caller: no valid token")
+            if path in self.denied:
+                raise Denied("cannot do this: exec.run is not granted", element="exec.run")
+            job = self._stream_of(method, path)
+            if job is not None:
+                return await self._events(wire, writer, job, path, query, headers)
+            status, kind, payload = self._route(method, path, query, json.loads(body or b"null"), headers)
+        except CorralError as error:
+            details = {"column": error.column, "text": error.text} if isinstance(error, BadSelector) else {}
+            status, kind = error.http_status, "application/json"
+            payload = json.dumps(
+                {"code": error.code, "message": error.message, "element": error.element, "hint": error.hint}
+                | {"timestamp": _iso(START), "data": None, "request_id": "r1", "details": details}
+            ).encode()
+        if self.break_answers and method != "GET":
+            self.break_answers -= 1
+            return False
+        head = [("Content-Type", kind), ("Content-Length", str(len(payload))), ("Date", _http_date())]
+        writer.write(wire.send(h11.Response(status_code=status, headers=head)) or b"")
+        writer.write((wire.send(h11.Data(data=payload)) or b"") + (wire.send(h11.EndOfMessage()) or b""))
+        await writer.drain()
+        return True
+
+    def _stream_of(self, method: str, path: str) -> _Job | None:
+        words = path.split("/")
+        if method == "GET" and words[3:4] == ["jobs"] and words[5:] in (["events"], ["output"]):
+            return self._job(words[4])
+        return None
+
+    async def _events(
+        self,
+        wire: h11.Connection,
+        writer: asyncio.StreamWriter,
+        job: _Job,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+    ) -> bool:
+        only_output = path.endswith("/output")
+        at = int(headers.get("last-event-id") or query.get("after") or 0)
+        writer.write(wire.send(h11.Response(status_code=200, headers=[("Content-Type", "text/event-stream")])) or b"")
+
+        def push(event: str, data: Any, id: int | None = None) -> None:
+            text = f"event: {event}\n" + (f"id: {id}\n" if id else "") + f"data: {json.dumps(data)}\n\n"
+            writer.write(wire.send(h11.Data(data=text.encode())) or b"")
+
+        if not only_output:
+            push("snapshot", {"job": job.data, "tasks": list(job.tasks.values())})
+        sent = 0
+        while True:
+            changed = job.changed
+            while at < len(job.log):
+                at += 1
+                event, data = job.log[at - 1]
+                wanted = event == "output" if only_output else event != "output" or "output" in query
+                if wanted and query.get("node") in (None, data.get("node")):
+                    push(event, data, at)
+                    sent += 1
+                    if self.break_streams and sent >= 2:
+                        self.break_streams -= 1
+                        await writer.drain()
+                        return False
+            await writer.drain()
+            over = job.data["state"] != "open"
+            if over or (only_output and "follow" not in query):
+                push("end", {**job.data, "tasks": list(job.tasks.values())})
+                writer.write(wire.send(h11.EndOfMessage()) or b"")
+                await writer.drain()
+                return True
+            await changed.wait()
+
+    def _route(
+        self, method: str, path: str, query: Mapping[str, str], body: Any, headers: Mapping[str, str]
+    ) -> tuple[int, str, bytes]:
+        words = path.removeprefix("/api/v1/").split("/")
+        match method, *words:
+            case "GET", "", "healthz":
+                return 200, "text/plain", b"ok\n"
+            case "POST", "jobs":
+                return self._ok(self._submit(body, headers.get("idempotency-key", "")), status=201)
+            case "POST", "jobs", "preview":
+                return self._ok(self._resolve(body["target"]))
+            case "GET", "jobs":
+                rows = [job.data for job in reversed(self.jobs.values())]
+                return self._page(rows, query)
+            case "GET", "jobs", id:
+                return self._ok(self._with_tasks(self._job(id), query))
+            case "POST", "jobs", id, "cancel":
+                return self._ok(self._cancel(self._job(id), (body or {}).get("nodes")))
+            case "POST", "jobs", id, "retry":
+                return self._ok(self._retry(self._job(id), (body or {}).get("nodes")))
+            case "GET", "jobs", id, "why":
+                job = self._job(id)
+                lines = [f"{name}: {task['state']}" for name, task in sorted(job.tasks.items())]
+                return self._ok({"job": id, "state": job.data["state"], "lines": lines})
+            case "GET", "jobs", id, "output", "raw":
+                data = self._job(id).output(query["node"], query.get("stream", "stdout"))
+                return 200, "application/octet-stream", data
+            case "GET", "nodes":
+                rows = [self.nodes[name] for name in self._pick(query.get("selector", "all"), empty=True)]
+                rows = [row for row in rows if query.get("presence") in (None, row["presence"])]
+                return self._page(rows, query)
+            case "GET", "nodes", name:
+                return self._ok(self._node(name))
+            case "PATCH", "nodes", *rest:
+                names = rest or self._pick(body["selector"])
+                rows = [self._change(self._node(name), body) for name in names]
+                return self._ok(rows[0] if rest else rows)
+            case "DELETE", "nodes", name:
+                self._node(name)
+                del self.nodes[name]
+                return self._ok(None)
+            case "POST", "nodes", "resolve":
+                return self._ok(self._resolve(body["selector"]))
+            case "POST", "nodes", "explain":
+                matches = body["node"] in self._pick(body["selector"], empty=True)
+                return self._ok({"matches": matches, "clauses": [{"text": body["selector"], "value": matches}]})
+            case "POST", "nodes", name, "revoke":
+                self._node(name).update(revoked=True, revoked_reason=body["reason"], presence="offline")
+                return self._ok(None)
+            case "GET", "nodes", name, "metrics":
+                values = {"cpu": 12.5, "mem": 40.0, "load1": 0.4, "disk./": 71.0}
+                return self._ok({"samples": [{"at": _iso(START), "values": values}] if self._node(name) else []})
+            case "POST", "tokens":
+                id = f"T{len(self.join_tokens) + 1:03}"
+                row = {"id": id, "uses": body.get("uses", 1), "used": 0, "expires_at": _iso(START + timedelta(hours=1))}
+                self.join_tokens[id] = row
+                return self._ok({**row, "token": f"cj1.{id}.secret.-"}, status=201)
+            case "GET", "tokens":
+                return self._page(list(self.join_tokens.values()), query)
+            case "DELETE", "tokens", id:
+                if self.join_tokens.pop(id, None) is None:
+                    raise NotFound(f"cannot revoke token {id!r}: no such token", element="token")
+                return self._ok(None)
+            case "GET", "whoami":
+                return self._ok({"name": "admin", "kind": "token", "permissions": ["*"]})
+            case "GET", "audit":
+                row = {"at": _iso(START), "actor": "admin", "action": "POST /jobs", "target": "all", "outcome": "ok"}
+                return self._page([{**row, "status": 201, "address": "127.0.0.1"}], query)
+            case "GET", "system":
+                return self._ok({"version": "0.1.0", "engine": {"healthy": True}, "sql": {"backend": "sqlite"}})
+        raise NotFound(f"cannot find {path!r}: no such route", element="path")
+
+    @staticmethod
+    def _ok(data: Any, *, status: int = 200, next: str | None = None) -> tuple[int, str, bytes]:
+        answer = {"code": 0, "message": "ok", "data": data, "timestamp": _iso(START), "next": next}
+        return status, "application/json", json.dumps(answer).encode()
+
+    def _page(self, rows: list[Any], query: Mapping[str, str]) -> tuple[int, str, bytes]:
+        start, size = int(query.get("cursor") or 0), int(query.get("limit") or 100)
+        return self._ok(rows[start : start + size], next=str(start + size) if start + size < len(rows) else None)
+
+    def _job(self, id: str) -> _Job:
+        if id not in self.jobs:
+            raise NotFound(f"cannot find job {id!r}: no such job", element="job", hint="corral exec list")
+        return self.jobs[id]
+
+    def _node(self, name: str) -> dict[str, Any]:
+        if name not in self.nodes:
+            raise NotFound(f"cannot find node {name!r}: no such node", element="node", hint="corral node list")
+        return self.nodes[name]
+
+    def _pick(self, selector: str, *, empty: bool = False) -> list[str]:
+        """`all`, ids with commas, `prefix*`; a text with `(` does not parse."""
+        if "(" in selector:
+            raise BadSelector(
+                f"cannot read the selector: unexpected '(' at column {selector.index('(') + 1}",
+                text=selector,
+                column=selector.index("(") + 1,
+                hint='example: labels["role"] == "web"',
+            )
+        wanted = selector.split(",")
+        found = [
+            name
+            for name in self.nodes
+            if selector in ("all", "true") or name in wanted or (selector[-1] == "*" and name.startswith(selector[:-1]))
+        ]
+        if not found and not empty:
+            raise NothingMatched(f"cannot run this: no node matches {selector!r}", element="selector")
+        return sorted(found)
+
+    def _resolve(self, selector: str) -> dict[str, Any]:
+        names = self._pick(selector)
+        offline = [name for name in names if self.nodes[name]["presence"] != "online"]
+        return {"nodes": names, "online": len(names) - len(offline), "offline": offline}
+
+    @staticmethod
+    def _change(row: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+        labels = {**row["labels"], **(body.get("labels") or {})}
+        row["labels"] = {key: value for key, value in labels.items() if value is not None}
+        row["groups"] = body.get("groups", row["groups"])
+        row["resource_version"] += 1
+        return row
+
+    def _with_tasks(self, job: _Job, query: Mapping[str, str]) -> dict[str, Any]:
+        states = query["states"].split(",") if "states" in query else None
+        tasks = [dict(task) for task in job.tasks.values() if states is None or task["state"] in states]
+        if "with_output" in query:
+            for task in tasks:
+                for stream in ("stdout", "stderr"):
+                    task[stream] = job.output(task["node"], stream)[: 64 << 10].decode(errors="replace")
+        return {**job.data, "tasks": tasks}
+
+    def _submit(self, body: dict[str, Any], key: str) -> dict[str, Any]:
+        if key in self.keys:
+            return self._with_tasks(self.jobs[self.keys[key]], {})
+        names = self._pick(body["target"])
+        id = f"J{len(self.jobs) + 1:018}"
+        command = " ".join(body["argv"]) if body.get("argv") else body.get("shell") or "script"
+        job = _Job(
+            {
+                "job": id,
+                "name": body.get("name", ""),
+                "kind": "exec",
+                "target": body["target"],
+                "command": command,
+                "state": "open",
+                "counts": {"queued": len(names)},
+                "nodes": len(names),
+                "pinned": "sha256:0",
+                "created_at": _iso(START),
+                "created_by": "admin",
+                "expires_at": _iso(START + timedelta(seconds=body.get("expires", 3600))),
+                "finished_at": None,
+                "timeout": body.get("timeout", 300.0),
+                "concurrency": body.get("concurrency"),
+                "offline": body.get("offline", "queue"),
+                "retries": body.get("retries", 0),
+                "cancel_asked": False,
+                "resource_version": 1,
+            },
+            body,
+            {name: _task(name, online=self.nodes[name]["presence"] == "online") for name in names},
+        )
+        if body.get("offline") == "skip":
+            for task in job.tasks.values():
+                if task["reason"] == "offline":
+                    task.update(state="expired", reason="offline_skipped", reason_text="the node was offline")
+        self.jobs[id] = job
+        if key:
+            self.keys[key] = id
+        accepted = self._with_tasks(job, {})
+        self._count(job)
+        self._start(job)
+        return accepted
+
+    def _start(self, job: _Job) -> None:
+        for name, task in job.tasks.items():
+            if task["state"] == "queued" and task["reason"] != "offline":
+                self._tasks.start(self._perform(job, task, self.act(name, job.body)), name=name)
+
+    async def _perform(self, job: _Job, task: dict[str, Any], act: Act) -> None:
+        task.update(state="running", reason="", started_at=_iso(START))
+        job.emit("task", {"tasks": [task]})
+        for stream, data in (("stdout", act.stdout), ("stderr", act.stderr)):
+            half = len(data) // 2 if act.twice else 0
+            chunks = [(half, data[half:]), (0, data[:half]), (half, data[half:])] if act.twice else [(0, data)]
+            for offset, chunk in chunks if data else ():
+                text = base64.b64encode(chunk).decode()
+                row = {"node": task["node"], "attempt": task["attempt"], "stream": stream, "offset": offset}
+                job.emit("output", {**row, "data": text, "skipped": 0})
+        if act.forever:
+            return
+        await asyncio.sleep(act.seconds)
+        if task["state"] != "running":
+            return
+        task.update(
+            state=act.state,
+            exit_code=act.exit_code,
+            signal=act.signal,
+            reason=act.reason,
+            reason_text=act.reason_text,
+            finished_at=_iso(START + timedelta(seconds=act.seconds)),
+            stdout_bytes=len(act.stdout),
+            stderr_bytes=len(act.stderr),
+        )
+        job.emit("task", {"tasks": [task]})
+        self._count(job)
+
+    def _count(self, job: _Job) -> None:
+        counts: dict[str, int] = {}
+        for task in job.tasks.values():
+            counts[task["state"]] = counts.get(task["state"], 0) + 1
+        job.data["counts"] = counts
+        if not counts.keys() & {"queued", "delivered", "running"}:
+            cancelled = job.data["cancel_asked"] and counts.keys() <= {"succeeded", "cancelled"}
+            good = "succeeded" if counts.keys() == {"succeeded"} else "cancelled" if cancelled else "failed"
+            job.data.update(state=good, finished_at=_iso(START + timedelta(seconds=1)))
+        job.emit("job", job.data)
+
+    def _cancel(self, job: _Job, nodes: list[str] | None) -> dict[str, Any]:
+        job.data["cancel_asked"] = True
+        for name, task in job.tasks.items():
+            if task["state"] in ("queued", "running") and (not nodes or name in nodes):
+                reason = "killed" if task["state"] == "running" else "withdrawn"
+                task.update(state="cancelled", reason=reason, finished_at=_iso(START))
+                job.emit("task", {"tasks": [task]})
+        self._count(job)
+        return self._with_tasks(job, {})
+
+    def _retry(self, job: _Job, nodes: list[str] | None) -> dict[str, Any]:
+        for name, task in job.tasks.items():
+            if task["state"] not in ("queued", "running", "succeeded") and (not nodes or name in nodes):
+                task.update(_task(name, online=True), attempt=task["attempt"] + 1)
+        job.data.update(state="open", finished_at=None)
+        accepted = self._with_tasks(job, {})
+        self._start(job)
+        return accepted
+
+
+def _task(name: str, *, online: bool) -> dict[str, Any]:
+    return {
+        "node": name,
+        "state": "queued",
+        "reason": "dispatched" if online else "offline",
+        "reason_text": "" if online else "the node is offline; it gets the task when it connects",
+        "detail": "",
+        "exit_code": None,
+        "signal": None,
+        "attempt": 1,
+        "queued_at": _iso(START),
+        "delivered_at": None,
+        "started_at": None,
+        "finished_at": None,
+        "stdout": None,
+        "stderr": None,
+        "stdout_bytes": 0,
+        "stderr_bytes": 0,
+        "truncated": False,
+        "unreachable": False,
+        "cancel_asked": False,
+        "cancel": {},
+        "late": {},
+    }
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _http_date() -> str:
+    from email.utils import formatdate
+
+    return formatdate(usegmt=True)

@@ -64,6 +64,11 @@ def renewal_text(nonce: str, node_id: str) -> bytes:
     return "\n".join((RENEW, nonce, node_id)).encode()
 
 
+def outgrown(nodes: int) -> bool:
+    """Whether the engine has to be told again how many connections nodes may hold: at each power of two from 256."""
+    return nodes >= 256 and nodes & (nodes - 1) == 0
+
+
 class Enrolment:
     def __init__(
         self,
@@ -113,9 +118,10 @@ class Enrolment:
                 element="node_id",
                 hint=f"choose another id with --id, or allow new keys with: corral node set {wish.node_id} --reset",
             ) from None
-        credentials = self._issue(node)
         enrolled = self._fleet.upsert(await self._store.get(node.id))
-        return enrolled, credentials
+        if outgrown(len(self._fleet)):
+            await self._credentials.apply_revocations(await self._store.revocations())
+        return enrolled, self._issue(node)
 
     async def renew(self, wish: RenewalRequest) -> Credentials:
         """Fresh credentials for a node that proves its daemon key. Raises NotFound, Denied, TokenRefused."""

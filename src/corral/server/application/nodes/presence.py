@@ -57,6 +57,9 @@ class PresenceKeeper:
         self._saved_at = clock.monotonic()
         self._state = presence.PresenceState()
 
+    def __contains__(self, node: object) -> bool:
+        return node in self._registry
+
     def begin(self) -> None:
         """Start from what the registry was loaded with."""
         known = {n.id: n.presence is Presence.ONLINE for n in self._registry.select("all")}
@@ -92,8 +95,9 @@ class PresenceKeeper:
         return verdicts
 
     def note(self, node: str, vitals: Vitals) -> None:
-        """Keep what a beat said."""
-        self._vitals[node] = vitals
+        """Keep what a beat said; strangers are not remembered."""
+        if node in self._registry:
+            self._vitals[node] = vitals
 
     def vitals(self, node: str) -> Vitals | None:
         return self._vitals.get(node)

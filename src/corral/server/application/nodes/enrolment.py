@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from corral.domain.errors import Conflict, CorralError, Denied, Invalid, NotFound, TokenRefused
+from corral.domain.errors import Conflict, CorralError, Denied, Invalid, NotFound, TokenRefused, Unavailable
 from corral.domain.ids import check_node_id
 from corral.domain.node import Node
 from corral.runtime import nkeys
@@ -120,7 +121,8 @@ class Enrolment:
             ) from None
         enrolled = self._fleet.upsert(await self._store.get(node.id))
         if outgrown(len(self._fleet)):
-            await self._credentials.apply_revocations(await self._store.revocations())
+            with contextlib.suppress(Unavailable):  # an engine that is away reads the claims when it starts
+                await self._credentials.apply_revocations(await self._store.revocations())
         return enrolled, self._issue(node)
 
     async def renew(self, wish: RenewalRequest) -> Credentials:

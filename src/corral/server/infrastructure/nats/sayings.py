@@ -120,7 +120,7 @@ class FactsFeed(_StreamFeed):
         return facts
 
     async def _store(self, said: Sequence[tuple[str, Any]]) -> None:
-        changed = {node: facts for node, facts in said if self._registry.get(node).facts != facts}
+        changed = {node: facts for node, facts in dict(said).items() if self._registry.get(node).facts != facts}
         if not changed:
             return
         await self._nodes.set_facts(changed)

@@ -28,6 +28,7 @@ NAMES: Final[Mapping[str, str]] = {
     "syncs_total": "syncs answered",
     "sync_tasks_total": "tasks handed over by a sync",
     "sync_forgotten_total": "tasks a node was told to forget",
+    "sync_failed_total": "syncs that could not be answered; the node asks again",
     "sync_poison_total": "sync requests that could not be understood",
     "journal_lost_total": "tasks lost because a node no longer knows what it had accepted",
     "digest_mismatch_total": "beats whose digest did not agree with the database",

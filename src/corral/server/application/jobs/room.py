@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from corral.server.application.jobs.cancel import Cancellation
 from corral.server.application.jobs.events import EventHub
 from corral.server.application.jobs.explain import Explaining
+from corral.server.application.jobs.listing import Listing
 from corral.server.application.jobs.output import OutputReading
 from corral.server.application.jobs.retry import Retry
 from corral.server.application.jobs.submit import Submission
@@ -21,6 +22,7 @@ class JobRoom:
     retry: Retry
     queries: JobQueries
     explanation: Explaining
+    listing: Listing
     output: OutputReading
     events: EventHub
     watching: Watching

@@ -14,7 +14,7 @@ from datetime import timedelta
 from corral.domain.errors import Conflict
 from corral.domain.ids import new_id
 from corral.domain.job import Job, JobSpec, OfflinePolicy, check_spec, job_state, pinned_hash
-from corral.domain.task import Reason, TaskState, summary
+from corral.domain.task import TERMINAL, Reason, Task, TaskState, summary
 from corral.runtime.clock import Clock, now_ms
 from corral.server.application.jobs.counters import Counters
 from corral.server.application.jobs.dispatch import Dispatcher
@@ -30,6 +30,14 @@ class Preview:
     nodes: Sequence[str]
     online: int
     offline: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """The committed job. `tasks` are those it began with, online nodes first; None when `operation` had made it before."""
+
+    job: Job
+    tasks: Sequence[Task] | None
 
 
 class Submission:
@@ -59,8 +67,8 @@ class Submission:
         online = self._fleet.online(nodes)
         return Preview(nodes=nodes, online=len(online), offline=[n for n in nodes if n not in online])
 
-    async def submit(self, caller: Caller, spec: JobSpec, operation: str | None = None) -> Job:
-        """The committed job. The same `operation` again returns the first job and submits nothing.
+    async def submit(self, caller: Caller, spec: JobSpec, operation: str | None = None) -> Submitted:
+        """Returns once it is committed. The same `operation` again returns the first job and submits nothing.
 
         Raises Invalid, TooLarge, BadSelector, NothingMatched; Conflict when `operation` named another submission.
         """
@@ -92,7 +100,7 @@ class Submission:
         stored = await self._store.add(job, tasks, operation=operation)
         if stored.id != job.id:
             _check_same(stored, job)
-            return stored
+            return Submitted(job=stored, tasks=None)
         self._dispatcher.hand(
             [
                 Delivery(job=job.id, node=task.node, attempt=1, kind=job.kind, spec=job.spec, not_after=job.expires_at)
@@ -102,7 +110,7 @@ class Submission:
         )
         self._counters.add("jobs_submitted_total")
         self._counters.add("tasks_submitted_total", len(tasks))
-        return stored
+        return Submitted(job=stored, tasks=[_task(job, task) for task in tasks])
 
 
 def plan(spec: JobSpec, nodes: Sequence[str], online: frozenset[str]) -> list[NewTask]:
@@ -119,6 +127,18 @@ def plan(spec: JobSpec, nodes: Sequence[str], online: frozenset[str]) -> list[Ne
         else:
             tasks.append(NewTask(node=node, reason=Reason.CONCURRENCY, due=False))
     return tasks
+
+
+def _task(job: Job, new: NewTask) -> Task:
+    return Task(
+        job=job.id,
+        node=new.node,
+        state=new.state,
+        reason=new.reason,
+        queued_at=job.created_at,
+        finished_at=job.created_at if new.state in TERMINAL else None,
+        not_after=job.expires_at,
+    )
 
 
 def _check_same(first: Job, again: Job) -> None:

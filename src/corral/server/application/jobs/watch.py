@@ -20,6 +20,7 @@ from corral.domain.task import RANK, Task
 from corral.runtime.clock import Clock
 from corral.server.application.jobs.events import EventHub, Subscription
 from corral.server.application.jobs.pump import PAGE, OutputPump
+from corral.server.application.jobs.reach import Reach
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import JobQueries, OutputChunk, OutputLog
 
@@ -66,12 +67,14 @@ class Watching:
         queries: JobQueries,
         output: OutputLog,
         events: EventHub,
+        reach: Reach,
         clock: Clock,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._queries = queries
         self._output = output
         self._events = events
+        self._reach = reach
         self._clock = clock
         self._look_seconds = look_seconds
 
@@ -166,7 +169,7 @@ class Watching:
                 yield snapshot
             if tasks := seen.newer(news.tasks):
                 stale = True
-                yield TasksChanged(tasks)
+                yield TasksChanged(tuple(self._reach.mark(tasks)))
             now = self._clock.monotonic()
             if news.ended is not None:
                 job = news.ended
@@ -206,7 +209,7 @@ class Watching:
     async def _snapshot(self, job: str) -> Snapshot:
         # The job first: one that has ended has all its tasks ended, so no watcher gets an End with a task still open before it.
         found = await self._queries.get(job)
-        return Snapshot(found, tuple(await self._tasks(job)))
+        return Snapshot(found, tuple(self._reach.mark(await self._tasks(job))))
 
     async def _tasks(self, job: str) -> list[Task]:
         tasks: list[Task] = []

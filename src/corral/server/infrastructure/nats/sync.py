@@ -10,6 +10,7 @@ A task the node lists and the database knows to be over stays the node's until i
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ WAIT_SECONDS: Final = 5.0
 ANSWER_BYTES_MAX: Final = 512 << 10
 ANSWER_SECONDS: Final = 120.0
 PAGE: Final = 200
+AT_ONCE: Final = 8
+"""Answers worked on together: what the database's readers can serve."""
 OPEN_MAX: Final = 20_000
 NONCE_CHARS_MAX: Final = 128
 ASK_AGAIN_SECONDS: Final = 1.0
@@ -108,8 +111,20 @@ class SyncResponder:
                 )
         if requests:
             accepted = await self._queries.open_digests(list(requests))
-            for node, request in requests.items():
-                await self._answer(node, request, accepted.get(node, frozenset()))
+            gate = asyncio.Semaphore(AT_ONCE)
+
+            async def answer(node: str, request: SyncRequest) -> None:
+                async with gate:
+                    await self._answer(node, request, accepted.get(node, frozenset()))
+
+            # One node's trouble (a sealed spec that cannot be stored) must not keep the others waiting; it asks again.
+            results = await asyncio.gather(*(answer(*item) for item in requests.items()), return_exceptions=True)
+            failed = [result for result in results if isinstance(result, BaseException)]
+            if failed:
+                self._counters.add("sync_failed_total", len(failed))
+                if len(failed) == len(results) or not all(isinstance(error, CorralError) for error in failed):
+                    raise failed[0]
+                log.warning("Cannot answer %d syncs: %s", len(failed), failed[0], extra={"action": "sync_failed"})
         await self._batches.ack(messages)
 
     async def _answer(self, node: str, request: SyncRequest, accepted: frozenset[Item]) -> None:

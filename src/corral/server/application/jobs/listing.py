@@ -1,0 +1,71 @@
+"""Jobs and their tasks as people read them: one job with a page of its tasks and, if asked for, the beginning of their output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from corral.domain.errors import Invalid
+from corral.domain.ids import check_object_id
+from corral.domain.job import Job, JobState
+from corral.domain.task import Task, TaskState
+from corral.server.application.jobs.output import OutputReading
+from corral.server.application.jobs.reach import Reach
+from corral.server.application.ports.access import Caller
+from corral.server.application.ports.jobs import JobPage, JobQueries
+
+PAGE_MAX: Final = 1000
+OUTPUT_PAGE_MAX: Final = 250
+"""Tasks in a page with output: 250 x 128 KiB is what one answer may hold at worst."""
+JOBS_MAX: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobWithTasks:
+    """`output`: node → (stdout, stderr), of the tasks of this page. `next`: cursor of the following page of tasks."""
+
+    job: Job
+    tasks: Sequence[Task]
+    output: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    next: str | None = None
+
+
+class Listing:
+    """Use case: reads only."""
+
+    def __init__(self, *, queries: JobQueries, output: OutputReading, reach: Reach) -> None:
+        self._queries = queries
+        self._output = output
+        self._reach = reach
+
+    async def get(
+        self,
+        caller: Caller,
+        job: str,
+        *,
+        states: Sequence[TaskState] = (),
+        with_output: bool = False,
+        limit: int = PAGE_MAX,
+        cursor: str | None = None,
+    ) -> JobWithTasks:
+        """Raises NotFound. A page is at most PAGE_MAX tasks, with output OUTPUT_PAGE_MAX."""
+        check_object_id(job, "J", element="job")
+        limit = check_limit(limit, OUTPUT_PAGE_MAX if with_output else PAGE_MAX)
+        found = await self._queries.get(job)
+        page = await self._queries.tasks(job, states=states, limit=limit, cursor=cursor)
+        output = await self._output.previews(caller, job, page.items) if with_output else {}
+        return JobWithTasks(job=found, tasks=self._reach.mark(page.items), output=output, next=page.next)
+
+    async def list(
+        self, caller: Caller, *, states: Sequence[JobState] = (), limit: int = 50, cursor: str | None = None
+    ) -> JobPage:
+        """Newest first, without tasks."""
+        return await self._queries.list(states=states, limit=check_limit(limit, JOBS_MAX), cursor=cursor)
+
+
+def check_limit(limit: int, most: int) -> int:
+    """`limit` cut at `most`; raises Invalid below 1."""
+    if limit < 1:
+        raise Invalid(f"cannot list {limit} rows: expected at least 1", element="limit", hint="for example limit=50")
+    return min(limit, most)

@@ -1,0 +1,216 @@
+"""What the jobs routes take and give, as JSON. Times are RFC 3339 in UTC; sizes are bytes; durations are seconds."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from corral.domain.job import CommandSpec, Interpreter, Job, JobSpec, OfflinePolicy
+from corral.domain.task import REASON_TEXT, Task
+from corral.runtime.clock import iso
+from corral.server.application.jobs.explain import Explanation
+
+COMMAND_CHARS: Final = 200
+
+
+class SubmitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What to run and where: exactly one of argv, shell, script. `stdin` is base64."""
+
+    target: str
+    argv: list[str] | None = None
+    shell: str | None = None
+    script: str | None = None
+    interpreter: Interpreter | None = None
+    name: str | None = None
+    timeout: float | None = None
+    grace: float | None = None
+    concurrency: int | None = None
+    offline: OfflinePolicy | None = None
+    expires: float | None = None
+    retries: int | None = None
+    env: dict[str, str] | None = None
+    cwd: str | None = None
+    user: str | None = None
+    stdin: bytes | None = None
+    max_output: int | None = None
+
+    def spec(self) -> JobSpec:
+        """The domain's form; absent and null both mean the default. Checked by the use case."""
+        command = _given(
+            argv=None if self.argv is None else tuple(self.argv),
+            shell=self.shell,
+            script=self.script,
+            interpreter=self.interpreter,
+            env=self.env,
+            cwd=self.cwd,
+            user=self.user,
+            stdin=self.stdin,
+            timeout_seconds=self.timeout,
+            grace_seconds=self.grace,
+            max_output_bytes=self.max_output,
+        )
+        limits = _given(
+            name=self.name,
+            concurrency=self.concurrency,
+            offline=self.offline,
+            expires_seconds=self.expires,
+            retries=self.retries,
+        )
+        return JobSpec(target=self.target, command=CommandSpec(**command), **limits)
+
+
+class NodesBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which of a job's nodes; absent or null = all that qualify."""
+
+    nodes: list[str] | None = None
+
+
+class PreviewView(msgspec.Struct, kw_only=True):
+    nodes: list[str]
+    online: int
+    offline: list[str]
+
+
+class TaskView(msgspec.Struct, kw_only=True):
+    """One node's share of a job. stdout and stderr only where asked for, at most 64 KiB each."""
+
+    node: str
+    state: str
+    reason: str
+    reason_text: str
+    detail: str
+    exit_code: int | None
+    signal: int | None
+    attempt: int
+    queued_at: str | None
+    delivered_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    stdout: str | None
+    stderr: str | None
+    stdout_bytes: int
+    stderr_bytes: int
+    truncated: bool
+    unreachable: bool
+    cancel_asked: bool
+    cancel: dict[str, Any]
+    late: dict[str, Any]
+
+
+class JobView(msgspec.Struct, kw_only=True):
+    """A job. `tasks` is absent in lists and in `job` events."""
+
+    job: str
+    name: str
+    kind: str
+    target: str
+    command: str
+    state: str
+    counts: dict[str, int]
+    nodes: int
+    pinned: str
+    created_at: str | None
+    created_by: str
+    expires_at: str | None
+    finished_at: str | None
+    timeout: float
+    concurrency: int | None
+    offline: str
+    retries: int
+    cancel_asked: bool
+    resource_version: int
+    tasks: list[TaskView] | UnsetType = UNSET
+
+
+class WhyView(msgspec.Struct, kw_only=True):
+    """`state` is the task's when a node was asked for, else the job's; `tasks` are that node's earlier attempts."""
+
+    job: str
+    state: str
+    lines: list[str]
+    node: str | None = None
+    tasks: list[TaskView] = []  # msgspec copies struct defaults
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def command_line(spec: CommandSpec) -> str:
+    """One line for people: printable, at most COMMAND_CHARS characters."""
+    if spec.argv:
+        text = shlex.join(spec.argv)
+    elif spec.shell is not None:
+        text = spec.shell
+    else:
+        lines = (spec.script or "").splitlines()
+        text = f"{spec.interpreter.value} script, {len(lines)} lines"
+    text = "".join(c if c.isprintable() else " " for c in text[: COMMAND_CHARS + 1])
+    return text if len(text) <= COMMAND_CHARS else text[: COMMAND_CHARS - 1] + "…"
+
+
+def task_view(task: Task, output: tuple[str, str] | None = None) -> TaskView:
+    return TaskView(
+        node=task.node,
+        state=task.state.value,
+        reason=task.reason.value,
+        reason_text=REASON_TEXT[task.reason],
+        detail=task.detail,
+        exit_code=task.exit_code,
+        signal=task.signal,
+        attempt=task.attempt,
+        queued_at=iso(task.queued_at),
+        delivered_at=iso(task.delivered_at),
+        started_at=iso(task.started_at),
+        finished_at=iso(task.finished_at),
+        stdout=None if output is None else output[0],
+        stderr=None if output is None else output[1],
+        stdout_bytes=task.stdout_bytes,
+        stderr_bytes=task.stderr_bytes,
+        truncated=task.truncated,
+        unreachable=task.unreachable,
+        cancel_asked=task.cancel_asked,
+        cancel=dict(task.cancel),
+        late=dict(task.late),
+    )
+
+
+def job_view(
+    job: Job, tasks: Iterable[Task] | None = None, output: Mapping[str, tuple[str, str]] | None = None
+) -> JobView:
+    return JobView(
+        job=job.id,
+        name=job.name,
+        kind=job.kind,
+        target=job.target,
+        command=command_line(job.spec),
+        state=job.state.value,
+        counts={state.value: count for state, count in job.counts.items() if count},
+        nodes=job.nodes,
+        pinned=job.pinned,
+        created_at=iso(job.created_at),
+        created_by=job.created_by,
+        expires_at=iso(job.expires_at),
+        finished_at=iso(job.finished_at),
+        timeout=job.spec.timeout_seconds,
+        concurrency=job.concurrency,
+        offline=job.offline.value,
+        retries=job.retries,
+        cancel_asked=job.cancel_asked,
+        resource_version=job.resource_version,
+        tasks=UNSET if tasks is None else [task_view(t, output.get(t.node) if output else None) for t in tasks],
+    )
+
+
+def why_view(explanation: Explanation) -> WhyView:
+    return WhyView(
+        job=explanation.job,
+        state=explanation.state,
+        lines=list(explanation.lines),
+        node=explanation.node,
+        tasks=[task_view(task) for task in explanation.attempts],
+    )

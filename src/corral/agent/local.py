@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from corral.domain.errors import Conflict, CorralError, Unavailable, by_code
+from corral.domain.errors import Conflict, CorralError, Internal, Invalid, Unavailable, by_code
 
 log = logging.getLogger("corral.local")
 
@@ -40,7 +40,7 @@ class LocalServer:
     def __init__(self, path: Path, methods: Mapping[str, Method]) -> None:
         self._path = path
         self._methods = methods
-        self._served = 0
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def run(self, ready: Callable[[], None]) -> None:
         listener = self._bind()
@@ -52,6 +52,8 @@ class LocalServer:
                 await server.serve_forever()
         finally:
             listener.close()
+            for writer in self._writers:
+                writer.close()
             with contextlib.suppress(OSError):
                 # Only our own name: a successor may have put its socket here already.
                 if os.stat(self._path).st_ino == inode:
@@ -86,10 +88,10 @@ class LocalServer:
         return listener
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._served += 1
+        self._writers.add(writer)
         try:
             uid = peer_uid(writer.get_extra_info("socket"))
-            if not allowed(uid) or self._served > CONNECTIONS_MAX:
+            if not allowed(uid) or len(self._writers) > CONNECTIONS_MAX:
                 log.warning("Cannot serve uid %d here; hanging up", uid, extra={"action": "local_refused", "uid": uid})
                 return
             while line := await asyncio.wait_for(reader.readline(), IDLE_SECONDS):
@@ -99,7 +101,7 @@ class LocalServer:
         except (OSError, ValueError):
             pass  # the peer left, idled (TimeoutError is an OSError) or sent a line beyond the limit
         finally:
-            self._served -= 1
+            self._writers.discard(writer)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
@@ -161,14 +163,14 @@ async def call(path: Path, method: str, params: Mapping[str, Any] | None = None,
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-    error = answer.get("error")
-    if error is None:
+    refused = answer.get("error")
+    if refused is None:
         return answer.get("result")
-    data = error.get("data") or {}
-    kind = by_code().get(error.get("code"), Unavailable)
+    data = refused.get("data") or {}
+    kind = by_code().get(refused.get("code"), Internal)
     if kind.__init__ is not CorralError.__init__:
-        kind = CorralError
-    raise kind(str(error.get("message")), element=data.get("element"), hint=data.get("hint"))
+        kind = Invalid  # a subclass that wants more than we have
+    raise kind(str(refused.get("message")), element=data.get("element"), hint=data.get("hint"))
 
 
 def peer_uid(connection: socket.socket) -> int:

@@ -1,7 +1,7 @@
 """Who runs as daemon or worker of a state directory: pid + start time + boot id, because a bare pid is reused.
 
-`<state>/daemon.pid` and `<state>/worker.pid` hold one line, "<pid> <start> <boot id>". A file whose process is gone, or whose pid now belongs to another
-process (another start time) or another boot, says nobody runs.
+`<state>/daemon.pid` and `<state>/worker.pid` hold one line, "<pid> <start> <boot id>". A file whose process is gone, or whose pid
+now belongs to another process (another start time) or another boot, says nobody runs.
 """
 
 from __future__ import annotations

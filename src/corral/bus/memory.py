@@ -289,3 +289,8 @@ class MemoryObjects:
     async def exists(self, bucket: str, name: str) -> bool:
         self._bus.check("look up")
         return (bucket, name) in self._bus.blobs
+
+    async def nuid(self, bucket: str, name: str) -> str | None:
+        self._bus.check("look up")
+        found = self._bus.blobs.get((bucket, name))
+        return None if found is None else found[0]

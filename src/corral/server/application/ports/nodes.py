@@ -19,6 +19,10 @@ class NodeStore(Protocol):
         """Raises NotFound."""
         ...
 
+    async def add_all(self, nodes: Sequence[Node]) -> None:
+        """Insert many at once, in one transaction (the simulator). Raises Conflict when an id is taken by another key."""
+        ...
+
     async def set_labels(
         self,
         nodes: Sequence[str],

@@ -162,7 +162,7 @@ class Connection:
         await self._listen(nc, f"{self._answer_prefix}.*", self._answered)
         for subscription in self._subscriptions:
             subscription.live = await self._listen(nc, subscription.subject, subscription.handler)
-        await nc.flush(FLUSH_SECONDS)
+        await self.flush()
         self.epoch += 1
         for hook in self._on_connect:
             await hook()
@@ -235,8 +235,11 @@ class Connection:
         return message
 
     async def flush(self) -> None:
+        """Everything published or subscribed before has been processed by the engine."""
+        nc = self._live()
         try:
-            await self._live().flush(FLUSH_SECONDS)
+            await nc._flush_pending(force_flush=True)  # the library's ping overtakes what is still in its buffer
+            await nc.flush(FLUSH_SECONDS)
         except nats_errors.Error as error:
             raise _translated("reach the engine", error) from None
 

@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """`permission` None = public (enrolment, login, health). `audit`: always record, also successful reads."""
+    """`permission` None = public (enrolment, login, health); "" = anybody who is known. `audit`: record successful reads too."""
 
     method: str
     path: str
@@ -29,3 +29,8 @@ class Route:
     """The use case keeps the Idempotency-Key itself (as the job's operation): no second copy of the answer is stored."""
     body_max_bytes: int | None = None
     """A larger body than server.body_max_bytes allows, for this route."""
+
+    @property
+    def template(self) -> str:
+        """The path as people write it: /jobs/{job}."""
+        return self.path.replace(":str}", "}")

@@ -1,0 +1,150 @@
+"""Which requests are recorded, and as what: every write, every refusal, every read of output, secrets or the audit record itself.
+
+Entries name things, never carry secrets: of a body only the fields below, of an answer only the id of what was made.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from corral.runtime.clock import Clock
+from corral.server.application.ports.access import AuditEntry, Caller
+from corral.server.interface.rest.route import Route
+
+_WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_KEPT_FIELDS: Final = (
+    "name",
+    "target",
+    "selector",
+    "node",
+    "nodes",
+    "labels",
+    "groups",
+    "reason",
+    "uses",
+    "ttl_seconds",
+    "node_id",
+    "permissions",
+    "offline",
+)
+_MADE_FIELDS: Final = ("job", "id", "node_id", "name")
+_ROUTINE: Final = frozenset({"/enroll/challenge", "/refresh"})
+"""POSTs that change nothing and come often: only their refusals are recorded."""
+_FIELD_MAX: Final = 500
+_PARSE_MAX_BYTES: Final = 256 << 10
+_STRANGERS_MAX: Final = 2000
+_REFUSALS_PER_MINUTE: Final = 60
+
+
+class AuditHook:
+    """Makes entries. A flood of 401s from one address is recorded 60 times a minute, then counted into the next entry."""
+
+    def __init__(self, *, record: Callable[[AuditEntry], Awaitable[None]], clock: Clock) -> None:
+        self._record = record
+        self._clock = clock
+        self._strangers: OrderedDict[str, list[float]] = OrderedDict()
+
+    async def note(
+        self,
+        *,
+        route: Route | None,
+        method: str,
+        path: str,
+        caller: Caller,
+        status: int,
+        body: bytes,
+        answer: bytes,
+        started: float,
+    ) -> None:
+        """Record the request if it is one of the recorded kinds."""
+        refused = status in (401, 403)
+        if not (refused or (route is not None and (route.audit or _is_write(route)))):
+            return
+        details: dict[str, Any] = {}
+        if status == 401:
+            counted = self._damped(caller.address)
+            if counted is None:
+                return
+            if counted:
+                details["not_recorded"] = counted
+        if route is not None and not refused:
+            details |= _kept(body) | _made(answer, status)
+        await self._record(
+            AuditEntry(
+                at=self._clock.now(),
+                actor=caller.name[:128],
+                address=caller.address[:64],
+                action=f"{method} {route.template if route is not None else '?'}"[:64],
+                target=path[:_FIELD_MAX],
+                outcome=_outcome(status),
+                status=status,
+                request_id=caller.request_id,
+                duration_ms=max(0, int((self._clock.monotonic() - started) * 1000)),
+                details=details,
+            )
+        )
+
+    def _damped(self, address: str) -> int | None:
+        """None = only count this one; else how many were only counted before it."""
+        now = self._clock.monotonic()
+        window = self._strangers.pop(address, [now, 0.0])
+        begun, count = window
+        if now - begun > 60:
+            begun, count, left = now, 0.0, max(0, int(count) - _REFUSALS_PER_MINUTE)
+        else:
+            left = 0
+        count += 1
+        self._strangers[address] = [begun, count]
+        if len(self._strangers) > _STRANGERS_MAX:
+            self._strangers.popitem(last=False)
+        return None if count > _REFUSALS_PER_MINUTE else left
+
+
+def _is_write(route: Route) -> bool:
+    # Asking a question by POST (resolve, explain, preview) changes nothing: its permission says so.
+    if route.method not in _WRITES or route.path in _ROUTINE:
+        return False
+    return not (route.permission or "").endswith(".read")
+
+
+def _outcome(status: int) -> str:
+    if status < 400:
+        return "ok"
+    return {401: "unauthenticated", 403: "denied"}.get(status, "failed")
+
+
+def _kept(body: bytes) -> dict[str, Any]:
+    given = _object(body)
+    return {name: _short(given[name]) for name in _KEPT_FIELDS if given.get(name) not in (None, "", [], {})}
+
+
+def _made(answer: bytes, status: int) -> dict[str, Any]:
+    if status >= 400:
+        found = _object(answer)
+        return {"error": _short(found["message"])} if "message" in found else {}
+    data = _object(answer).get("data")
+    if not isinstance(data, dict):
+        return {}
+    made = next((data[name] for name in _MADE_FIELDS if isinstance(data.get(name), str)), None)
+    return {} if made is None else {"made": _short(made)}
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    if not text or len(text) > _PARSE_MAX_BYTES:
+        return {}
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= _FIELD_MAX else f"{text[:_FIELD_MAX]}..."

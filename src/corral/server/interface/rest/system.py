@@ -1,0 +1,118 @@
+"""The system routes: how the server stands, the audit record, what could not be understood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from corral.runtime.clock import iso
+from corral.server.application.access.room import AccessRoom
+from corral.server.application.ports.access import Caller
+from corral.server.application.system.room import SystemRoom
+from corral.server.interface.rest.envelope import Envelope, ok
+from corral.server.interface.rest.route import Route
+
+TAGS: Final = ("system",)
+_BODY_SHOWN_BYTES: Final = 2048
+
+
+class AuditView(msgspec.Struct, kw_only=True):
+    id: int
+    at: str | None
+    actor: str
+    address: str
+    action: str
+    target: str
+    outcome: str
+    status: int
+    request_id: str
+    duration_ms: int
+    details: Mapping[str, Any]
+
+
+class DeadLetterView(msgspec.Struct, kw_only=True):
+    """`body` is the beginning of what came, as text; bytes that are none are replaced."""
+
+    at: str | None
+    node: str
+    subject: str
+    reason: str
+    body: str
+    body_bytes: int
+
+
+async def show_system(system: SystemRoom, caller: Caller) -> Envelope[dict[str, Any]]:
+    """Version, engine, database, leader."""
+    return ok(dict(await system.status(caller)))
+
+
+async def list_audit(
+    access: AccessRoom, caller: Caller, limit: int = 50, cursor: str | None = None
+) -> Envelope[list[AuditView]]:
+    """Who did what, newest first."""
+    entries, following = await access.audit.list(caller, limit=limit, cursor=cursor)
+    views = [
+        AuditView(
+            id=number,
+            at=iso(entry.at),
+            actor=entry.actor,
+            address=entry.address,
+            action=entry.action,
+            target=entry.target,
+            outcome=entry.outcome,
+            status=entry.status,
+            request_id=entry.request_id,
+            duration_ms=entry.duration_ms,
+            details=entry.details,
+        )
+        for number, entry in entries
+    ]
+    return ok(views, next=following)
+
+
+async def list_dead_letters(system: SystemRoom, caller: Caller, limit: int = 50) -> Envelope[list[DeadLetterView]]:
+    """What nodes sent and nobody could read, newest first, with the reason."""
+    letters = await system.dead_letters(caller, limit=limit)
+    views = [
+        DeadLetterView(
+            at=iso(letter.at),
+            node=letter.node,
+            subject=letter.subject,
+            reason=letter.reason,
+            body=letter.body[:_BODY_SHOWN_BYTES].decode(errors="replace"),
+            body_bytes=len(letter.body),
+        )
+        for letter in letters
+    ]
+    return ok(views)
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route(
+        method="GET",
+        path="/system",
+        permission="system.read",
+        handler=show_system,
+        summary="How the server stands",
+        tags=TAGS,
+    ),
+    Route(
+        method="GET",
+        path="/audit",
+        permission="audit.read",
+        handler=list_audit,
+        summary="Read the audit record",
+        audit=True,
+        tags=TAGS,
+    ),
+    Route(
+        method="GET",
+        path="/dead-letters",
+        permission="system.read",
+        handler=list_dead_letters,
+        summary="Messages nobody could read",
+        tags=TAGS,
+    ),
+)

@@ -1,0 +1,29 @@
+"""The route table: every path of the API with its permission, room by room. There is no other way to add one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from corral.server.interface.rest import access, jobs, nodes, system
+from corral.server.interface.rest.route import Route
+
+_LARGE_BODY_BYTES: Final = 24 << 20
+"""A spec may hold 16 MiB of script or stdin, which base64 makes a third larger."""
+_SPECS: Final = frozenset({("POST", "/jobs"), ("POST", "/jobs/preview")})
+_OPERATIONS: Final = frozenset({("POST", "/jobs")})
+"""The use case keeps the Idempotency-Key itself, in the transaction that does the work."""
+
+
+def _row(route: Route) -> Route:
+    key = (route.method, route.path)
+    return replace(
+        route,
+        body_max_bytes=_LARGE_BODY_BYTES if key in _SPECS else route.body_max_bytes,
+        operation=route.operation or key in _OPERATIONS,
+    )
+
+
+ROUTES: Final[tuple[Route, ...]] = tuple(
+    _row(route) for room in (nodes.ROUTES, jobs.ROUTES, access.ROUTES, system.ROUTES) for route in room
+)

@@ -158,8 +158,9 @@ class Parser:
     def _name(self, token: Token, ids: list[str], globs: list[str]) -> None:
         word = token.value
         if word in RESERVED:
-            hint = "select every node with: all" if ids or globs else None
-            raise self._expected("a node id or a glob", token, hint)
+            if not ids and not globs:
+                raise self._expected(_START, token)
+            raise self._expected("a node id or a glob", token, "a list holds ids only; combine with 'and', 'or'")
         if (
             word.lower() in ("and", "or", "not", "in", "all", "true", "online", "offline", "has")
             and word != word.lower()
@@ -172,6 +173,9 @@ class Parser:
             globs.append(word)
         elif NODE_ID.match(word) is None:
             hint = "node ids are lower-case" if NODE_ID.match(word.lower()) else None
+            source, dot, key = word.partition(".")
+            if dot and source in _SOURCES:
+                hint = f'write: {source}["{key}"]'
             raise self._expected("a node id (1-63 characters a-z, 0-9, '-', not '-' at either end)", token, hint)
         else:
             ids.append(word)
@@ -296,6 +300,8 @@ class Parser:
         if token.kind is Kind.TEXT:
             if number_only:
                 hint = 'compare versions with: version(facts["kernel"]) < "6.1"'
+                if values.literal_number(token.value) is not None:
+                    hint = f"write it without quotes: {token.value}"
                 raise self._expected("a number or a size such as 16GiB", token, hint)
             return token.value
         if token.kind is Kind.WORD and source is Source.FACTS:
@@ -345,6 +351,10 @@ class Parser:
             return self._expected("'and', 'or' or the end (this ')' closes nothing)", token)
         if token.kind is Kind.WORD and token.value.lower() in ("and", "or"):
             hint = f"keywords are lower-case: {token.value.lower()}"
+        elif token.kind is Kind.WORD and token.value == "in":
+            hint = f'quote the group: "{self._tokens[self._at - 1].value}" in groups'
+        elif token.kind is Kind.OPEN_BRACKET:
+            hint = 'fields are labels["..."], facts["..."] and system["..."]'
         elif token.kind is Kind.WORD and token.value not in RESERVED:
             hint = "separate ids by commas"
         return self._expected("'and', 'or' or the end", token, hint)

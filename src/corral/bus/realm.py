@@ -70,9 +70,9 @@ class Realm:
         try:
             seeds = json.loads(path.read_bytes())["seeds"]
             return cls({name: KeyPair.from_seed(seeds[name], prefix) for name, prefix in _KEYS.items()}, clock)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, Invalid) as error:
             raise Invalid(
-                f"cannot read the engine keys in {str(path)!r}: {type(error).__name__}",
+                f"cannot read the engine keys in {str(path)!r}: {error or type(error).__name__}",
                 element=str(path),
                 hint="restore the file from a backup: new keys lock every enrolled node out",
             ) from None

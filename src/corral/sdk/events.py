@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from corral.domain.output import Assembler, Gap
 from corral.domain.task import RANK, TaskState
+from corral.sdk.lines import LineSplitter
 from corral.sdk.models import Job, Line, Task, index
-from corral.sdk.output import LineSplitter, Piece, StreamAssembler
 from corral.sdk.sse import ServerEvent
 
 
@@ -62,21 +63,36 @@ class OutputLedger:
     """Assembles every stream of one job. `from_start` False: joined later, so begin where the first chunk does."""
 
     def __init__(self, *, from_start: bool = True) -> None:
-        self._first = 0 if from_start else None
-        self._streams: dict[tuple[str, int, str], StreamAssembler] = {}
+        self._from_start = from_start
+        self._streams: dict[tuple[str, int, str], Assembler] = {}
 
     def feed(self, data: Mapping[str, Any]) -> list[Output]:
         key = (str(data["node"]), int(data.get("attempt", 1)), str(data["stream"]))
-        stream = self._streams.setdefault(key, StreamAssembler(self._first))
-        payload = base64.b64decode(data.get("data") or "")
-        return self._wrap(key, stream.feed(int(data["offset"]), payload, int(data.get("skipped") or 0)))
+        offset, skipped = int(data["offset"]), int(data.get("skipped") or 0)
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = Assembler()
+            if not self._from_start:
+                stream.position = max(0, offset - skipped)
+        start = stream.position
+        return _outputs(key, start, stream.feed(offset, base64.b64decode(data.get("data") or ""), skipped))
 
     def flush(self) -> list[Output]:
-        return [out for key, stream in self._streams.items() for out in self._wrap(key, stream.flush())]
+        """No more will come: what was held back, its holes named."""
+        return [out for key, stream in self._streams.items() for out in _outputs(key, stream.position, stream.finish())]
 
-    @staticmethod
-    def _wrap(key: tuple[str, int, str], pieces: Iterable[Piece]) -> list[Output]:
-        return [Output(*key, piece.offset, piece.data, piece.missing) for piece in pieces]
+
+def _outputs(key: tuple[str, int, str], start: int, pieces: Iterable[bytes | Gap]) -> list[Output]:
+    made: list[Output] = []
+    missing = 0
+    for piece in pieces:
+        if isinstance(piece, Gap):
+            missing += piece.end - piece.start
+            start = piece.end
+        else:
+            made.append(Output(*key, start, piece, missing))
+            start, missing = start + len(piece), 0
+    return made
 
 
 def decode(event: ServerEvent, ledger: OutputLedger) -> list[JobEvent]:

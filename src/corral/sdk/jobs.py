@@ -8,11 +8,9 @@ import shlex
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from corral.domain.errors import Invalid
-from corral.runtime.clock import iso
 from corral.runtime.lifecycle import TaskSet
 from corral.sdk.api import Api, part
 from corral.sdk.events import Ended, JobEvent, JobView, LineBook, Output, OutputLedger, TasksChanged, decode
@@ -261,11 +259,10 @@ class Jobs:
         node: str | None = None,
         follow: bool = False,
         after: int | None = None,
-        since: datetime | None = None,
     ) -> AsyncGenerator[Output, None]:
         """Stored output, in order per stream; with follow=True until the job ends."""
-        query = {"node": node, "follow": follow, "after": after, "since": iso(since)}
-        ledger = OutputLedger(from_start=after is None and since is None)
+        query = {"node": node, "follow": follow, "after": after}
+        ledger = OutputLedger(from_start=after is None)
         async with aclosing(self._api.stream(f"/jobs/{part(job)}/output", query=query)) as stream:
             async for raw in stream:
                 for event in decode(raw, ledger) if raw.event == "output" else ledger.flush():

@@ -11,6 +11,7 @@ from typing import Final
 
 from corral.cli.output.terminal import cell, clean
 from corral.cli.output.units import show_duration
+from corral.domain.output import Result, group_results
 from corral.domain.task import TaskState
 from corral.sdk.models import Task
 
@@ -33,34 +34,37 @@ class Group:
 def group(
     tasks: Iterable[Task], output: Mapping[str, tuple[str, str]] | None = None, *, by_output: bool = True
 ) -> list[Group]:
-    """Fold by state, exit code, signal, reason, detail and, `by_output`, the text. `output` is node → (stdout, stderr)."""
-    folded: dict[tuple[object, ...], list[Task]] = {}
-    for task in tasks:
+    """Fold by state, exit code, signal, reason and, `by_output`, the text. `output` is node → (stdout, stderr)."""
+    known = {task.node: task for task in tasks}
+    results = []
+    for task in known.values():
         texts = (output or {}).get(task.node, (task.stdout or "", task.stderr or ""))
-        seen = texts if by_output or not task.succeeded else ("", "")
-        key: tuple[object, ...] = (
-            task.state,
-            task.exit_code,
-            task.signal,
-            task.reason,
-            task.detail,
-            task.truncated,
-            *seen,
-        )
-        folded.setdefault(key, []).append(task)
-    groups = []
-    for key, members in folded.items():
-        times = [task.seconds for task in members if task.seconds is not None]
-        groups.append(
-            Group(
-                nodes=tuple(sorted(task.node for task in members)),
-                task=members[0],
-                stdout=str(key[6]),
-                stderr=str(key[7]),
-                seconds=(min(times), max(times)) if times else None,
+        stdout, stderr = texts if by_output or not task.succeeded else ("", "")
+        results.append(
+            Result(
+                node=task.node,
+                state=task.state,
+                reason=task.detail or task.reason,
+                exit_code=task.exit_code,
+                signal=task.signal,
+                stdout=stdout,
+                stderr=stderr,
             )
         )
-    return sorted(groups, key=lambda g: (_ORDER.get(g.task.state, 3), -len(g.nodes), g.nodes))
+    groups = []
+    for found in group_results(results):
+        times = [known[node].seconds for node in found.nodes]
+        spent = [seconds for seconds in times if seconds is not None]
+        groups.append(
+            Group(
+                nodes=found.nodes,
+                task=known[found.sample.node],
+                stdout=found.sample.stdout,
+                stderr=found.sample.stderr,
+                seconds=(min(spent), max(spent)) if spent else None,
+            )
+        )
+    return sorted(groups, key=lambda g: _ORDER.get(g.task.state, 3))
 
 
 def verdict(task: Task) -> str:
@@ -107,7 +111,12 @@ def headline(item: Group) -> str:
 
 def body(item: Group, *, colour: bool, lines_shown: int = LINES_SHOWN) -> list[str]:
     """The text of a group, indented; the last lines when there are many."""
-    lines = [clean(line, colour=colour) for part in (item.stdout, item.stderr) for line in part.splitlines()]
+    lines = [clean(line, colour=colour) for part in (item.stdout, item.stderr) for line in split(part)]
     cut = len(lines) - lines_shown
     out = [f"    {line}" for line in lines[-lines_shown:]]
     return [f"    … {count(cut, 'line')} before", *out] if cut > 0 else out
+
+
+def split(text: str) -> list[str]:
+    """Lines by LF alone: other separators of Unicode are content, and `clean` makes them visible."""
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []

@@ -1,0 +1,174 @@
+"""`corral node …`: who is there, in which state, with which labels."""
+
+from __future__ import annotations
+
+import click
+
+from corral.cli import exits
+from corral.cli.options import HELP, Duration, target, verb
+from corral.cli.output.nodes import HEADERS, WIDE_HEADERS, page, rows
+from corral.cli.output.table import render
+from corral.cli.session import Session
+from corral.domain.errors import Invalid
+from corral.domain.node import check_group, parse_labels
+
+command = click.Group("node", context_settings=HELP, help="Nodes: who is there, in which state, with which labels.")
+ASK_ABOVE_NODES = 20
+
+
+async def show_list(session: Session, target: str | None, presence: str | None) -> None:
+    async with session.connect() as fleet:
+        nodes = await fleet.nodes.list(target, presence=presence)
+    now = session.clock.now()
+
+    def table(wide: bool) -> str:
+        if not nodes:
+            return "no nodes match" if target or presence else "no nodes yet; enrol one: corral token create"
+        headers = WIDE_HEADERS if wide else HEADERS
+        return render(headers, rows(nodes, now, wide=wide), columns=None if wide else session.columns())
+
+    session.show([dict(node.raw) for node in nodes], names=[node.id for node in nodes], table=table)
+
+
+def pick_presence(online: bool, offline: bool) -> str | None:
+    if online and offline:
+        raise Invalid("cannot list nodes that are online and offline", element="online", hint="leave both out for all")
+    return "online" if online else "offline" if offline else None
+
+
+@verb(
+    command,
+    "list",
+    examples=(
+        "corral node list",
+        "corral node list --offline -o wide",
+        'corral node list -t \'labels["role"] == "web"\' -o name',
+    ),
+)
+@target(required=False, help="Only what this selector picks.")
+@click.option("--online", is_flag=True, help="Only those online.")
+@click.option("--offline", is_flag=True, help="Only those offline.")
+async def list_nodes(session: Session, target: str | None, online: bool, offline: bool) -> None:
+    """Nodes and whether they are online; -t shows what a selector picks."""
+    await show_list(session, target, pick_presence(online, offline))
+
+
+@verb(command, "show", examples=("corral node show web-1", "corral node show web-1 -o json"))
+@click.argument("node")
+async def show(session: Session, node: str) -> None:
+    """One node: presence, labels, groups, facts."""
+    async with session.connect() as fleet:
+        found = await fleet.nodes.get(node)
+    now = session.clock.now()
+    session.show(dict(found.raw), names=[found.id], table=lambda wide: page(found, now))
+
+
+@verb(
+    command,
+    "set",
+    confirms=True,
+    examples=(
+        "corral node set web-1 --labels role=web,env=prod",
+        "corral node set -t 'web-*' --labels old- --groups canary,eu",
+        "corral node set web-1 --groups ''",
+    ),
+)
+@click.argument("node", required=False)
+@target(required=False, help="All nodes this selector picks.")
+@click.option("--labels", metavar="K=V,...", help="Merge these; 'key-' removes one.")
+@click.option("--groups", metavar="G,...", help="Replace the groups by these; '' for none.")
+async def set_node(
+    session: Session, node: str | None, target: str | None, labels: str | None, groups: str | None
+) -> None:
+    """Change labels (merged) and groups (replaced), of offline nodes too."""
+    if (node is None) == (target is None):
+        raise Invalid(
+            "cannot tell which node: give its id or -t SELECTOR", element="node", hint="corral node set --help"
+        )
+    if labels is None and groups is None:
+        raise Invalid("cannot change nothing: give --labels or --groups", element="labels", hint="--labels role=web")
+    merge, gone = parse_labels(labels or "")
+    changes: dict[str, str | None] = {**merge, **dict.fromkeys(sorted(gone))}
+    names = None if groups is None else [name.strip() for name in groups.split(",") if name.strip()]
+    for name in names or ():
+        check_group(name)
+    wanted = changes if labels is not None else None
+    async with session.connect() as fleet:
+        if node is not None:
+            changed = [await fleet.nodes.set(node, labels=wanted, groups=names)]
+        else:
+            assert target is not None
+            picked = await fleet.nodes.resolve(target)
+            if len(picked.nodes) > ASK_ABOVE_NODES:
+                session.confirm(f"Change {len(picked.nodes)} nodes?")
+            changed = list(await fleet.nodes.set_all(target, labels=wanted, groups=names))
+    now = session.clock.now()
+    session.show(
+        [dict(item.raw) for item in changed],
+        names=[item.id for item in changed],
+        table=lambda wide: render(HEADERS, rows(changed, now, wide=False), columns=session.columns()),
+    )
+
+
+@verb(
+    command,
+    "remove",
+    confirms=True,
+    formats=False,
+    examples=("corral node remove web-9", "corral node remove web-9 --force --yes"),
+)
+@click.argument("nodes", nargs=-1, required=True)
+@click.option("--force", is_flag=True, help="Also when something still uses it.")
+async def remove(session: Session, nodes: tuple[str, ...], force: bool) -> int:
+    """Forget nodes and cut their connections at once."""
+    session.confirm(f"Remove {', '.join(nodes[:5])}{' …' if len(nodes) > 5 else ''}? Its open tasks become lost.")
+    async with session.connect() as fleet:
+        for node in nodes:
+            await fleet.nodes.remove(node, force=force)
+            session.note(f"{node}: removed")
+    return exits.OK
+
+
+@verb(
+    command,
+    "revoke",
+    confirms=True,
+    formats=False,
+    examples=("corral node revoke web-9 --reason 'disk stolen'", "corral node revoke web-9 --reason test --yes"),
+)
+@click.argument("node")
+@click.option("--reason", required=True, help="Shown to everybody who asks why.")
+async def revoke(session: Session, node: str, reason: str) -> int:
+    """Cut a node off now; it stays listed, and its credential is worth nothing."""
+    session.confirm(f"Revoke {node}?")
+    async with session.connect() as fleet:
+        await fleet.nodes.revoke(node, reason)
+    session.note(f"{node}: revoked; to let it enrol again: corral node reset {node}")
+    return exits.OK
+
+
+@verb(command, "reset", confirms=True, formats=False, examples=("corral node reset web-9",))
+@click.argument("node")
+async def reset(session: Session, node: str) -> int:
+    """Let a known id enrol again with a new key (a reinstalled machine)."""
+    session.confirm(f"Let {node} enrol again with another key?")
+    async with session.connect() as fleet:
+        await fleet.nodes.reset(node)
+    session.note(f"{node}: reset; enrol it with a new token: corral token create --node-id {node}")
+    return exits.OK
+
+
+@verb(
+    command,
+    "top",
+    examples=("corral node top", "corral node top -t 'web-*' --watch", "corral node top web-1 -o json"),
+)
+@click.argument("nodes", nargs=-1)
+@target(required=False, help="Only what this selector picks.")
+@click.option("--watch", is_flag=True, help="Again and again until Ctrl-C.")
+@click.option("--interval", type=Duration(), default=5.0, help="With --watch (default 5s).")
+async def top(session: Session, nodes: tuple[str, ...], target: str | None, watch: bool, interval: float) -> int:
+    """How busy the nodes are: their newest samples."""
+    from corral.cli.top import show_top
+
+    return await show_top(session, nodes, target, interval if watch else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -45,11 +45,15 @@ class Reported:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changed:
-    """What a batch did: the tasks that moved, the jobs that ended, and deliveries that became due (slots freed, retries)."""
+    """What a batch did: the tasks that moved, the jobs that ended, and what the caller pushes now (slots freed, retries, cancels).
+
+    `ignored` counts reports that changed nothing: duplicates, old ones, of tasks that do not exist or are another node's.
+    """
 
     tasks: Sequence[Task] = ()
     ended: Sequence[Job] = ()
     released: Sequence[Delivery] = ()
+    ignored: int = 0
 
 
 class JobStore(Protocol):
@@ -66,8 +70,14 @@ class JobStore(Protocol):
         """
         ...
 
-    async def cancel(self, job: str, *, nodes: Sequence[str] | None, now: datetime) -> Changed:
-        """Mark open tasks as cancel-asked and due; what never left (held back, or offline and unpublished) is cancelled at once."""
+    async def cancel(
+        self, job: str, *, nodes: Sequence[str] | None, offline: Collection[str] = frozenset(), now: datetime
+    ) -> Changed:
+        """Withdraw at once what cannot have started: held back, or still queued for a node in `offline`.
+
+        The rest is cancel-asked and in `released`, and due again until it ends. A node in `offline` that had it after all
+        reports a late result.
+        """
         ...
 
     async def retry(self, job: str, *, nodes: Sequence[str] | None, now: datetime) -> Changed:

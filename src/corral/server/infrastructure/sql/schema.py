@@ -1,12 +1,14 @@
 """The tables, once, for SQLite and PostgreSQL. Migrations (sql/migrations) bring a database to this shape; a test compares them.
 
 Times are float seconds since the epoch (UTC): both databases index and compare them alike, and the edges convert. JSON is text.
-Task output is never in SQL.
+Task output is never in SQL. A queued task without `due_at` is held back (concurrency); `jobs.held` counts those, so that nothing
+ever counts rows. Indexes on tasks are partial and few: every one is paid for by each report.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -81,12 +83,14 @@ jobs = Table(
     Column("created_at", Float, nullable=False),
     Column("created_by", String(128), nullable=False),
     Column("expires_at", Float, nullable=False),
+    Column("window", Float, nullable=False),
     Column("finished_at", Float),
     Column("concurrency", Integer),
     Column("offline", String(8), nullable=False),
     Column("retries", Integer, nullable=False, server_default="0"),
     Column("cancel_asked", Boolean, nullable=False, server_default=text("false")),
-    Column("operation", String(128), unique=True),
+    Column("held", Integer, nullable=False, server_default="0"),
+    Column("operation", String(300), unique=True),
     Column("resource_version", Integer, nullable=False, server_default="1"),
 )
 Index("jobs_state", jobs.c.state, jobs.c.id)
@@ -101,7 +105,7 @@ tasks = Table(
     Column("state", String(16), nullable=False),
     Column("reason", String(24), nullable=False, server_default=""),
     Column("detail", Text, nullable=False, server_default=""),
-    Column("seq", Integer, nullable=False, server_default="0"),
+    Column("seq", BigInteger, nullable=False, server_default="0"),
     Column("exit_code", Integer),
     Column("signal", Integer),
     Column("queued_at", Float, nullable=False),
@@ -112,8 +116,8 @@ tasks = Table(
     Column("due_at", Float),
     Column("published", Integer, nullable=False, server_default="0"),
     Column("cancel_asked", Boolean, nullable=False, server_default=text("false")),
-    Column("stdout_bytes", Integer, nullable=False, server_default="0"),
-    Column("stderr_bytes", Integer, nullable=False, server_default="0"),
+    Column("stdout_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("stderr_bytes", BigInteger, nullable=False, server_default="0"),
     Column("truncated", Boolean, nullable=False, server_default=text("false")),
     Column("cancel", Text, nullable=False, server_default="{}"),
     Column("result", Text, nullable=False, server_default="{}"),
@@ -121,11 +125,13 @@ tasks = Table(
     PrimaryKeyConstraint("job", "node"),
     sqlite_with_rowid=False,
 )
-_OPEN = text("state in ('queued','delivered','running')")
+_OPEN = text("finished_at is null")
+_QUEUED = text("state = 'queued'")
+_HELD = text("state = 'queued' and due_at is null")
 Index("tasks_due", tasks.c.due_at, sqlite_where=text("due_at is not null"), postgresql_where=text("due_at is not null"))
 Index("tasks_open_by_node", tasks.c.node, tasks.c.job, sqlite_where=_OPEN, postgresql_where=_OPEN)
-Index("tasks_open_by_not_after", tasks.c.not_after, sqlite_where=_OPEN, postgresql_where=_OPEN)
-Index("tasks_by_state", tasks.c.job, tasks.c.state)
+Index("tasks_queued", tasks.c.not_after, sqlite_where=_QUEUED, postgresql_where=_QUEUED)
+Index("tasks_held", tasks.c.job, tasks.c.node, sqlite_where=_HELD, postgresql_where=_HELD)
 
 task_attempts = Table(
     "task_attempts",
@@ -192,6 +198,21 @@ idempotency = Table(
     PrimaryKeyConstraint("key", "actor"),
 )
 Index("idempotency_at", idempotency.c.at)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("permissions", Text, nullable=False),
+    Column("source", String(32), nullable=False, server_default=""),
+    Column("counter", Integer, nullable=False, server_default="1"),
+    Column("created_at", Float, nullable=False),
+    Column("rotated_at", Float),
+    Column("expires_at", Float, nullable=False),
+    Column("revoked", Boolean, nullable=False, server_default=text("false")),
+)
+Index("sessions_expires_at", sessions.c.expires_at)
 
 leases = Table(
     "leases",

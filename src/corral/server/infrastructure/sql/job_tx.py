@@ -1,0 +1,309 @@
+"""What the jobs store asks of one open transaction. SQL answers it here; corral.testing.stores answers it from a dict.
+
+Locks are taken in one order everywhere, so that two servers never wait for each other in a circle: `jobs` first (by id), then
+task rows (by job and node). The methods that only name tasks (`…_keys`) lock nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final, Protocol
+
+from corral.domain.errors import Internal
+from corral.domain.job import CommandSpec, Job
+from corral.domain.task import Outcome
+from corral.runtime.backoff import REDELIVER
+from corral.server.infrastructure.sql.database import Tx
+from corral.server.infrastructure.sql.job_ledger import JobRow, Ledger, TaskRow, keep_bygone
+from corral.server.infrastructure.sql.job_rows import (
+    JOB_SELECT,
+    TASK_COLUMNS,
+    TASK_NAMES,
+    attempt_row,
+    attempt_text,
+    counts_text,
+    job_row,
+    spec_of,
+    spec_text,
+    task_row,
+    task_select,
+    task_values,
+    to_job,
+)
+from corral.server.infrastructure.sql.statements import Statement, as_set
+from corral.server.infrastructure.sql.values import clean, clean_count, stamp
+
+Key = tuple[str, str]
+"""(job, node): a task's identity."""
+
+
+class JobTx(Protocol):
+    """One transaction on jobs and tasks."""
+
+    async def insert(self, job: Job, tasks: Sequence[TaskRow], *, held: int, operation: str | None) -> Job | None:
+        """None when inserted, or the job that has this `operation` already."""
+        ...
+
+    async def jobs(self, ids: Collection[str]) -> dict[str, JobRow]: ...
+
+    async def tasks(self, keys: Collection[Key]) -> list[TaskRow]: ...
+
+    async def of_job(self, job: str, nodes: Sequence[str] | None) -> list[TaskRow]: ...
+
+    async def held(self, job: str, count: int) -> list[TaskRow]: ...
+
+    async def node_keys(self, node: str) -> list[Key]: ...
+
+    async def overdue_keys(self, queued_before: float, lost_before: float, limit: int) -> list[Key]: ...
+
+    async def due(self, now: float, limit: int) -> list[TaskRow]: ...
+
+    async def save(self, ledger: Ledger) -> None: ...
+
+    async def specs(self, ids: Collection[str]) -> dict[str, tuple[str, CommandSpec]]: ...
+
+    async def whole(self, ids: Collection[str]) -> list[Job]: ...
+
+
+_KEYS: Final = {"job": "text", "node": "text"}
+_KEY: Final = tuple(_KEYS)
+_TASK: Final = task_select("t")
+_INSERT_JOB: Final = Statement(
+    """
+    insert into jobs (id, name, kind, target, spec, state, counts, nodes, pinned, created_at, created_by, expires_at,
+                      "window", finished_at, concurrency, "offline", retries, cancel_asked, held, operation)
+    values (:id, :name, :kind, :target, :spec, :state, :counts, :nodes, :pinned, :created_at, :created_by, :expires_at,
+            :window, :finished_at, :concurrency, :offline, :retries, :cancel_asked, :held, :operation)
+    on conflict (operation) do nothing
+    """
+)
+_BY_OPERATION: Final = Statement(f"select {JOB_SELECT} from jobs where operation = :operation")
+_INSERT_TASKS: Final = Statement(
+    """
+    insert into tasks (job, node, state, reason, queued_at, finished_at, not_after, due_at, published)
+    select :job, v.node, v.state, v.reason, :queued_at, v.finished_at, :not_after, v.due_at, v.published
+    from $rows where v.node is not null
+    """,
+    {
+        "node": "text",
+        "state": "text",
+        "reason": "text",
+        "finished_at": "double precision",
+        "due_at": "double precision",
+        "published": "integer",
+    },
+)
+_LOCK_JOBS: Final = Statement(
+    """
+    select t.id, t.state, t.counts, t.held, t.concurrency, t.retries, t.cancel_asked, t.expires_at, t."window",
+           t.finished_at
+    from jobs t where t.id in $in(ids) order by t.id $lock
+    """
+)
+_LOCK_TASKS: Final = Statement(
+    f"""
+    select {_TASK} from $rows cross join tasks t where t.job = v.job and t.node = v.node order by t.job, t.node $lock
+    """,
+    _KEYS,
+    out=TASK_NAMES,
+)
+_OF_JOB: Final = Statement(f"select {_TASK} from tasks t where t.job = :job order by t.node $lock", out=TASK_NAMES)
+_OF_JOB_NODES: Final = Statement(
+    f"select {_TASK} from tasks t where t.job = :job and t.node in $in(nodes) order by t.node $lock", out=TASK_NAMES
+)
+_HELD: Final = Statement(
+    f"""
+    select {_TASK} from tasks t where t.job = :job and t.state = 'queued' and t.due_at is null
+    order by t.node limit :count $lock
+    """,
+    out=TASK_NAMES,
+)
+_NODE_KEYS: Final = Statement(
+    "select t.job, t.node from tasks t where t.node = :node and t.finished_at is null", out=_KEY
+)
+_EXPIRED_KEYS: Final = Statement(
+    "select job, node from tasks where state = 'queued' and not_after <= :before order by not_after limit :limit",
+    out=_KEY,
+)
+_LOST_KEYS: Final = Statement(
+    """
+    select t.job, t.node from nodes n cross join tasks t
+    where t.node = n.id and n.presence <> 'online' and coalesce(n.last_seen, n.enrolled_at) < :before
+      and t.finished_at is null and t.state <> 'queued' limit :limit
+    """,
+    out=_KEY,
+)
+_DUE: Final = Statement(
+    f"""
+    select {_TASK} from tasks t where t.due_at <= :now and (t.cancel_asked or t.not_after > :now)
+    order by t.due_at limit :limit $skip
+    """,
+    out=TASK_NAMES,
+)
+_MARK_DUE: Final = Statement(
+    """
+    update tasks set due_at = v.due_at, published = v.published from $rows
+    where tasks.job = v.job and tasks.node = v.node
+    """,
+    {**_KEYS, "due_at": "double precision", "published": "integer"},
+)
+_SAVED: Final = [name for name in TASK_COLUMNS if name not in _KEYS]
+_SAVE_TASKS: Final = Statement(
+    f"""
+    update tasks set {", ".join(f"{name} = v.{name}" for name in _SAVED)} from $rows
+    where tasks.job = v.job and tasks.node = v.node
+      and tasks.attempt = v.was_attempt and tasks.seq = v.was_seq and tasks.state = v.was_state
+    """,
+    {**TASK_COLUMNS, "was_attempt": "integer", "was_seq": "bigint", "was_state": "text"},
+)
+_SAVE_JOBS: Final = Statement(
+    """
+    update jobs set state = v.state, counts = v.counts, held = v.held, cancel_asked = v.cancel_asked,
+                    expires_at = v.expires_at, finished_at = v.finished_at, resource_version = resource_version + 1
+    from $rows where jobs.id = v.id
+    """,
+    {
+        "id": "text",
+        "state": "text",
+        "counts": "text",
+        "held": "integer",
+        "cancel_asked": "boolean",
+        "expires_at": "double precision",
+        "finished_at": "double precision",
+    },
+)
+_ADD_ATTEMPTS: Final = Statement(
+    """
+    insert into task_attempts (job, node, attempt, outcome) select v.job, v.node, v.attempt, v.outcome from $rows
+    where v.job is not null on conflict (job, node, attempt) do nothing
+    """,
+    {"job": "text", "node": "text", "attempt": "integer", "outcome": "text"},
+)
+_ATTEMPT: Final = Statement(
+    "select outcome from task_attempts where job = :job and node = :node and attempt = :attempt"
+)
+_SAVE_ATTEMPT: Final = Statement(
+    "update task_attempts set outcome = :outcome where job = :job and node = :node and attempt = :attempt"
+)
+_SPECS: Final = Statement("select id, kind, spec from jobs where id in $in(ids)")
+_WHOLE: Final = Statement(f"select {JOB_SELECT} from jobs where id in $in(ids) order by id")
+
+
+class SqlJobTx:
+    """JobTx over an open write transaction."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+
+    async def insert(self, job: Job, tasks: Sequence[TaskRow], *, held: int, operation: str | None) -> Job | None:
+        inserted = await self._tx.run(
+            _INSERT_JOB,
+            id=job.id,
+            name=clean(job.name),
+            kind=job.kind,
+            target=clean(job.target),
+            spec=spec_text(job.spec),
+            state=job.state.value,
+            counts=counts_text(job.counts),
+            nodes=job.nodes,
+            pinned=job.pinned,
+            created_at=stamp(job.created_at),
+            created_by=clean(job.created_by)[:128],
+            expires_at=stamp(job.expires_at),
+            window=(job.expires_at - job.created_at).total_seconds(),
+            finished_at=stamp(job.finished_at),
+            concurrency=job.concurrency,
+            offline=job.offline.value,
+            retries=job.retries,
+            cancel_asked=job.cancel_asked,
+            held=held,
+            operation=operation,
+        )
+        if not inserted:
+            first = await self._tx.row(_BY_OPERATION, operation=operation)
+            return None if first is None else to_job(first)
+        if tasks:
+            await self._tx.run(
+                _INSERT_TASKS,
+                [(row.node, row.state.value, row.reason, row.finished_at, row.due_at, row.published) for row in tasks],
+                job=job.id,
+                queued_at=stamp(job.created_at),
+                not_after=stamp(job.expires_at),
+            )
+        return None
+
+    async def jobs(self, ids: Collection[str]) -> dict[str, JobRow]:
+        rows = await self._tx.rows(_LOCK_JOBS, ids=as_set(ids))
+        return {row[0]: job_row(row) for row in rows}
+
+    async def tasks(self, keys: Collection[Key]) -> list[TaskRow]:
+        return [task_row(row) for row in await self._tx.rows(_LOCK_TASKS, list(keys))]
+
+    async def of_job(self, job: str, nodes: Sequence[str] | None) -> list[TaskRow]:
+        if nodes is None:
+            rows = await self._tx.rows(_OF_JOB, job=job)
+        else:
+            rows = await self._tx.rows(_OF_JOB_NODES, job=job, nodes=as_set(nodes))
+        return [task_row(row) for row in rows]
+
+    async def held(self, job: str, count: int) -> list[TaskRow]:
+        return [task_row(row) for row in await self._tx.rows(_HELD, job=job, count=count)]
+
+    async def node_keys(self, node: str) -> list[Key]:
+        return [(row[0], row[1]) for row in await self._tx.rows(_NODE_KEYS, node=node)]
+
+    async def overdue_keys(self, queued_before: float, lost_before: float, limit: int) -> list[Key]:
+        expired = await self._tx.rows(_EXPIRED_KEYS, before=queued_before, limit=limit)
+        lost = await self._tx.rows(_LOST_KEYS, before=lost_before, limit=limit)
+        return [(row[0], row[1]) for row in (*expired, *lost)]
+
+    async def due(self, now: float, limit: int) -> list[TaskRow]:
+        """Marks them as published once more and due again, each after its own jittered delay."""
+        rows = [task_row(row) for row in await self._tx.rows(_DUE, now=now, limit=limit)]
+        for row in rows:
+            row.due_at = now + REDELIVER.delay(row.published)
+            row.published += 1
+        await self._tx.run(_MARK_DUE, [(row.job, row.node, row.due_at, row.published) for row in rows])
+        return rows
+
+    async def save(self, ledger: Ledger) -> None:
+        """Write what changed since the last save, then forget that it was new."""
+        if ledger.ended_attempts:
+            ended = [(row.job, row.node, row.attempt, attempt_text(row)) for row in ledger.ended_attempts]
+            await self._tx.run(_ADD_ATTEMPTS, ended)
+        if ledger.before:
+            rows = [(*task_values(ledger.changed[key]), *was) for key, was in ledger.before.items()]
+            touched = await self._tx.run(_SAVE_TASKS, rows)
+            if touched != len(rows):
+                raise Internal(f"cannot save {len(rows)} tasks: {touched} were as they had been read")
+        if ledger.dirty:
+            await self._tx.run(_SAVE_JOBS, [_job_values(ledger.jobs[id_]) for id_ in sorted(ledger.dirty)])
+        for node, said in ledger.bygone:
+            await self._keep_bygone(node, said, ledger.now)
+
+    async def _keep_bygone(self, node: str, said: Outcome, now: float) -> None:
+        """Rare, so a statement each does no harm."""
+        key: dict[str, Any] = {"job": said.job, "node": node, "attempt": clean_count(said.attempt)}
+        found = await self._tx.row(_ATTEMPT, **key)
+        row = None if found is None else attempt_row(found[0])
+        if row is not None and keep_bygone(row, said, now):
+            await self._tx.run(_SAVE_ATTEMPT, outcome=attempt_text(row), **key)
+
+    async def specs(self, ids: Collection[str]) -> dict[str, tuple[str, CommandSpec]]:
+        rows = await self._tx.rows(_SPECS, ids=as_set(ids))
+        return {row[0]: (row[1], spec_of(row[2])) for row in rows}
+
+    async def whole(self, ids: Collection[str]) -> list[Job]:
+        return [to_job(row) for row in await self._tx.rows(_WHOLE, ids=as_set(ids))]
+
+
+def _job_values(job: JobRow) -> tuple[object, ...]:
+    return (
+        job.id,
+        job.state.value,
+        counts_text(job.counts),
+        job.held,
+        job.cancel_asked,
+        job.expires_at,
+        job.finished_at,
+    )

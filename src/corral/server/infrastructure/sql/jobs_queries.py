@@ -1,0 +1,150 @@
+"""Reads about jobs and tasks: keyset paged, newest job first, tasks by node id; never through the writer, never counting rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from corral.domain.errors import NotFound
+from corral.domain.job import Job, JobState
+from corral.domain.task import OPEN, Reason, Task, TaskState
+from corral.server.application.ports.jobs import JobPage, TaskPage
+from corral.server.infrastructure.sql.database import Database
+from corral.server.infrastructure.sql.job_ledger import LATE_AFTER
+from corral.server.infrastructure.sql.job_rows import (
+    JOB_COLUMNS,
+    JOB_SELECT,
+    TASK_NAMES,
+    attempt_row,
+    task_row,
+    task_select,
+    to_job,
+    to_task,
+)
+from corral.server.infrastructure.sql.statements import Statement, as_set
+from corral.server.infrastructure.sql.values import clean, decode_cursor, encode_cursor
+
+PAGE_MAX: Final = 10_000
+_TASK: Final = task_select("t")
+_GET: Final = Statement(f"select {JOB_SELECT} from jobs where id = :job")
+_LIST: Final = Statement(
+    f"select {JOB_SELECT} from jobs where id < :after order by id desc limit :limit", out=JOB_COLUMNS
+)
+_LIST_STATES: Final = Statement(
+    f"select {JOB_SELECT} from jobs where id < :after and state in $in(states) order by id desc limit :limit",
+    out=JOB_COLUMNS,
+)
+_TASKS: Final = Statement(
+    f"select {_TASK} from tasks t where t.job = :job and t.node > :after order by t.node limit :limit", out=TASK_NAMES
+)
+_TASKS_STATES: Final = Statement(
+    f"""
+    select {_TASK} from tasks t where t.job = :job and t.node > :after and t.state in $in(states)
+    order by t.node limit :limit
+    """,
+    out=TASK_NAMES,
+)
+_ONE_TASK: Final = Statement(f"select {_TASK} from tasks t where t.job = :job and t.node = :node")
+_EXISTS: Final = Statement("select 1 from jobs where id = :job")
+_ATTEMPTS: Final = Statement("select outcome from task_attempts where job = :job and node = :node order by attempt")
+_ACCEPTED: Final = Statement(
+    """
+    select t.node, t.job, t.attempt from tasks t
+    where t.node in $in(nodes) and t.finished_at is null and t.state <> 'queued'
+    """,
+    out=("node", "job", "attempt"),
+)
+_OPEN_COUNT: Final = Statement("select count(*) from tasks where node = :node and finished_at is null")
+_KNOWN: Final = Statement(
+    "select t.job, t.attempt, t.state, t.reason, t.late from tasks t where t.node = :node and t.job in $in(jobs)",
+    out=("job", "attempt", "state", "reason", "late"),
+)
+
+
+def may_forget(attempt: int, known: tuple[int, TaskState, str, str] | None) -> bool:
+    """Whether a node may drop its record of an attempt, given (attempt, state, reason, late) of the task, if there is one.
+
+    Not while it is open, and not while a late result may still come: dropping the record would lose it.
+    """
+    if known is None or attempt != known[0]:
+        return True
+    _, state, reason, late = known
+    given_up = state in LATE_AFTER or (state is TaskState.CANCELLED and reason == Reason.WITHDRAWN.value)
+    return state not in OPEN and not (given_up and late == "{}")
+
+
+class SqlJobQueries:
+    """JobQueries over SQLite or PostgreSQL."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def get(self, job: str) -> Job:
+        async with self._db.read() as tx:
+            row = await tx.row(_GET, job=clean(job))
+        if row is None:
+            raise NotFound(f"cannot find job {job!r}", element="job", hint="corral exec list")
+        return to_job(row)
+
+    async def list(self, *, states: Sequence[JobState] = (), limit: int = 50, cursor: str | None = None) -> JobPage:
+        limit = max(1, min(limit, PAGE_MAX))
+        start = decode_cursor(cursor, str)
+        # "~" sorts after every id (capital letter, digits, letters).
+        values: dict[str, Any] = {"after": start[0] if start else "~", "limit": limit + 1}
+        async with self._db.read() as tx:
+            if states:
+                rows = await tx.rows(_LIST_STATES, states=as_set(state.value for state in states), **values)
+            else:
+                rows = await tx.rows(_LIST, **values)
+        jobs = [to_job(row) for row in rows[:limit]]
+        return JobPage(items=jobs, next=encode_cursor(jobs[-1].id) if len(rows) > limit else None)
+
+    async def tasks(
+        self, job: str, *, states: Sequence[TaskState] = (), limit: int = 1000, cursor: str | None = None
+    ) -> TaskPage:
+        limit = max(1, min(limit, PAGE_MAX))
+        start = decode_cursor(cursor, str)
+        values: dict[str, Any] = {"job": clean(job), "after": start[0] if start else "", "limit": limit + 1}
+        async with self._db.read() as tx:
+            if states:
+                rows = await tx.rows(_TASKS_STATES, states=as_set(state.value for state in states), **values)
+            else:
+                rows = await tx.rows(_TASKS, **values)
+            if not rows and start is None and await tx.row(_EXISTS, job=clean(job)) is None:
+                raise NotFound(f"cannot find job {job!r}", element="job", hint="corral exec list")
+        tasks = [to_task(task_row(row)) for row in rows[:limit]]
+        return TaskPage(items=tasks, next=encode_cursor(tasks[-1].node) if len(rows) > limit else None)
+
+    async def task(self, job: str, node: str) -> Task:
+        async with self._db.read() as tx:
+            row = await tx.row(_ONE_TASK, job=clean(job), node=clean(node))
+        if row is None:
+            raise NotFound(
+                f"cannot find a task of node {node!r} in job {job!r}", element="node", hint=f"corral exec get {job}"
+            )
+        return to_task(task_row(row))
+
+    async def attempts(self, job: str, node: str) -> Sequence[Task]:
+        async with self._db.read() as tx:
+            rows = await tx.rows(_ATTEMPTS, job=clean(job), node=clean(node))
+        return [to_task(attempt_row(row[0])) for row in rows]
+
+    async def open_digests(self, nodes: Sequence[str]) -> Mapping[str, frozenset[tuple[str, int]]]:
+        """Delivered and running tasks; a queued one may be accepted too, which two beats in a row will not show."""
+        found: dict[str, set[tuple[str, int]]] = {node: set() for node in nodes}
+        async with self._db.read() as tx:
+            for node, job, attempt in await tx.rows(_ACCEPTED, nodes=as_set(nodes)):
+                found[node].add((job, attempt))
+        return {node: frozenset(items) for node, items in found.items()}
+
+    async def open_count(self, node: str) -> int:
+        async with self._db.read() as tx:
+            row = await tx.row(_OPEN_COUNT, node=node)
+        return 0 if row is None else int(row[0])
+
+    async def settled(self, node: str, items: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
+        wanted = {clean(job) for job, _ in items}
+        async with self._db.read() as tx:
+            rows = await tx.rows(_KNOWN, node=node, jobs=as_set(wanted)) if wanted else ()
+        known = {row[0]: (row[1], TaskState(row[2]), row[3], row[4]) for row in rows}
+        return [(job, attempt) for job, attempt in items if may_forget(attempt, known.get(job))]

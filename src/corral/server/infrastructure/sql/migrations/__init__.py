@@ -1,0 +1,1 @@
+"""Alembic's home. Each file in versions/ is one step; database revisions are named 0001, 0002, …"""

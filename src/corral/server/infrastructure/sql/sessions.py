@@ -1,0 +1,81 @@
+"""Logins of people (ports/access.py SessionStore). Of two refreshes with the same counter, exactly one succeeds."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Final
+
+from corral.server.application.ports.access import Session
+from corral.server.infrastructure.sql.database import Database
+from corral.server.infrastructure.sql.statements import Statement
+from corral.server.infrastructure.sql.values import at, clean, dumps, moment, seconds, stamp
+
+_COLUMNS: Final = "id, name, permissions, source, counter, created_at, rotated_at, expires_at, revoked"
+_ADD: Final = Statement(
+    f"""
+    insert into sessions ({_COLUMNS})
+    values (:id, :name, :permissions, :source, :counter, :created_at, :rotated_at, :expires_at, :revoked)
+    """
+)
+_GET: Final = Statement(f"select {_COLUMNS} from sessions where id = :id")
+_ROTATE: Final = Statement(
+    """
+    update sessions set counter = counter + 1, rotated_at = :now
+    where id = :id and counter = :counter and not revoked
+    """
+)
+_REVOKE: Final = Statement("update sessions set revoked = true where id = :id")
+_DROP: Final = Statement("delete from sessions where expires_at <= :now")
+
+
+class SqlSessionStore:
+    """SessionStore over SQLite or PostgreSQL."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def add(self, session: Session) -> None:
+        async with self._db.write() as tx:
+            await tx.run(
+                _ADD,
+                id=session.id,
+                name=clean(session.name)[:128],
+                permissions=dumps(sorted(session.permissions)),
+                source=session.source,
+                counter=session.counter,
+                created_at=seconds(session.created_at),
+                rotated_at=stamp(session.rotated_at),
+                expires_at=seconds(session.expires_at),
+                revoked=session.revoked,
+            )
+
+    async def get(self, session: str) -> Session | None:
+        async with self._db.read() as tx:
+            row = await tx.row(_GET, id=clean(session))
+        if row is None:
+            return None
+        id_, name, permissions, source, counter, created_at, rotated_at, expires_at, revoked = row
+        return Session(
+            id=id_,
+            name=name,
+            permissions=frozenset(json.loads(permissions)),
+            source=source,
+            counter=counter,
+            created_at=at(created_at),
+            rotated_at=moment(rotated_at),
+            expires_at=at(expires_at),
+            revoked=bool(revoked),
+        )
+
+    async def rotate(self, session: str, *, counter: int, now: datetime) -> bool:
+        async with self._db.write() as tx:
+            return await tx.run(_ROTATE, id=clean(session), counter=counter, now=seconds(now)) > 0
+
+    async def revoke(self, session: str) -> None:
+        async with self._db.write() as tx:
+            await tx.run(_REVOKE, id=clean(session))
+
+    async def drop_expired(self, *, now: datetime) -> int:
+        async with self._db.write() as tx:
+            return await tx.run(_DROP, now=seconds(now))

@@ -57,7 +57,7 @@ class CodeView(msgspec.Struct, kw_only=True):
 
 class TokenBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     name: str
-    permissions: list[str] = ["*"]
+    permissions: tuple[str, ...] = ("*",)
     ttl_seconds: float | None = None
 
 

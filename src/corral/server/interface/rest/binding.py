@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, get_origin
 
 from litestar.connection import ASGIConnection, Request
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from corral.domain.errors import Denied, Internal, Unauthenticated
 from corral.server.application.ports.access import Caller
@@ -52,7 +52,9 @@ def bind(route: Route, rooms: Mapping[str, Any]) -> Callable[..., Any]:
         if name in wanted or name in ("caller", "request"):
             continue
         kind = hints[name]
-        if name not in _RESERVED and get_origin(kind) is not Annotated:
+        if name == "data":
+            kind = operator.getitem(JSONBody, kind)
+        elif name not in _RESERVED and get_origin(kind) is not Annotated:
             kind = operator.getitem(FromPath if name in in_path else FromQuery, kind)
         kept[name] = kind
     given = {name: rooms[name] for name in wanted}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Final, TypeVar
 
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 from litestar.response import Stream
 
 from corral.domain.errors import Invalid
@@ -30,8 +30,8 @@ from corral.server.interface.rest.route import Route
 from corral.server.interface.rest.sse import last_event_id, sse
 
 E = TypeVar("E", bound=StrEnum)
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", required=False)]
-LastEventId = Annotated[str | None, Parameter(header="Last-Event-ID", required=False)]
+Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key", required=False)]
+LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID", required=False)]
 TAGS: Final = ("jobs",)
 
 

@@ -162,7 +162,7 @@ class NatsLink:
                 try:
                     await self._open(connection, address)
                     opened = self._clock.monotonic()
-                    await connection.closed
+                    await asyncio.wait([connection.closed])  # not awaited itself: cancelling us must not cancel it
                     reason = connection.reason
                     if self._clock.monotonic() - opened >= STABLE_SECONDS:
                         failures = 0

@@ -106,6 +106,7 @@ class AgentSettings:
     metrics_seconds: float = 60.0
     slots: int = 10
     slots_max: int = 128
+    warm_wrappers: int = 1
     bandwidth_bytes_per_second: int = 0
     adaptive: bool = False
     cpu_high_percent: float = 75.0

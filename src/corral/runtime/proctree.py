@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from corral.runtime.process import ProcessStat, read_stat
@@ -27,8 +28,8 @@ class TreeProcess:
     command: str
 
 
-def find_tree(mark: str, *, roots: Collection[int] = ()) -> list[TreeProcess]:
-    """Every live process of the tree. `roots` are pids that belong to it whatever their environment (the wrapper).
+def find_tree(mark: str, *, roots: Mapping[int, int] = MappingProxyType({})) -> list[TreeProcess]:
+    """Every live process of the tree. `roots` = {pid: start time} of those that belong to it whatever their environment (the wrapper).
 
     We ourselves, our session and pid 1 never belong to it.
     """
@@ -44,7 +45,7 @@ def find_tree(mark: str, *, roots: Collection[int] = ()) -> list[TreeProcess]:
         if stat is None or stat.state in "ZX" or pid in (1, mine) or stat.session == my_session:
             continue
         alive[pid] = stat
-        if pid in roots or wanted in b"\0" + _environment(pid):
+        if roots.get(pid) == stat.start or wanted in b"\0" + _environment(pid):
             found.add(pid)
     _spread(alive, found)
     return [TreeProcess(pid, alive[pid].start, _command(alive[pid])) for pid in sorted(found)]

@@ -44,7 +44,7 @@ class Attempt:
     number: int
     wire: bytes
     not_after: float
-    spec: CommandSpec
+    spec: CommandSpec | None
     directory: str = ""
     generation: int = 0
     phase: Phase = Phase.RECEIVED

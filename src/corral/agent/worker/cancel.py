@@ -7,9 +7,11 @@ not end by itself once its command is gone.
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from typing import Any, Final
 
 from corral.runtime.clock import Clock
+from corral.runtime.process import start_time
 from corral.runtime.proctree import TreeProcess, find_tree, signal_all
 
 _LISTED_MAX: Final = 50
@@ -24,7 +26,9 @@ async def stop_tree(mark: str, wrapper: int, *, grace_seconds: float, clock: Clo
     The receipt: `signalled` [{pid, command, signals}], `signalled_count`, `survivors` [{pid, command}], `killed` (how many
     needed KILL), `seconds`.
     """
-    roots = (wrapper,) if wrapper else ()
+    # its pid cannot have been given to somebody else: the caller has not seen it end
+    start = start_time(wrapper) if wrapper else None
+    roots = {wrapper: start} if start is not None else {}
     started = clock.monotonic()
     asked: dict[tuple[int, int], dict[str, Any]] = {}
 
@@ -60,8 +64,8 @@ async def stop_tree(mark: str, wrapper: int, *, grace_seconds: float, clock: Clo
         await clock.sleep(_LOOK_SECONDS[min(looks, len(_LOOK_SECONDS) - 1)])
         looks += 1
         left = living()
-    if wrapper and not left:
-        left = await _end_wrapper(mark, wrapper, clock)
+    if roots and not left:
+        left = await _end_wrapper(mark, roots, clock)
     entries = list(asked.values())
     return {
         "signalled": entries[:_LISTED_MAX],
@@ -72,12 +76,12 @@ async def stop_tree(mark: str, wrapper: int, *, grace_seconds: float, clock: Clo
     }
 
 
-async def _end_wrapper(mark: str, wrapper: int, clock: Clock) -> list[TreeProcess]:
+async def _end_wrapper(mark: str, roots: Mapping[int, int], clock: Clock) -> list[TreeProcess]:
     """Its command is gone, so it writes the status and ends; one that does not is killed. Returns what is left after that."""
     deadline = clock.monotonic() + _WITNESS_SECONDS
     looks = 0
     while True:
-        left = [process for process in find_tree(mark, roots=(wrapper,)) if process.pid == wrapper]
+        left = [process for process in find_tree(mark, roots=roots) if process.pid in roots]
         if not left or clock.monotonic() > deadline + _WITNESS_SECONDS:
             return left
         if clock.monotonic() > deadline:

@@ -160,6 +160,13 @@ class Journal:
     def set_meta(self, key: str, value: str) -> None:
         self._open().execute("insert or replace into meta values(?, ?)", (key, value))
 
+    def keys(self) -> dict[str, str]:
+        """Signing keys announced since enrolment: {key id: base64}."""
+        if self._db is None:
+            return {}
+        rows = self._db.execute("select key, value from meta where key like 'key.%'").fetchall()
+        return {str(key).partition(".")[2]: str(value) for key, value in rows}
+
     @property
     def is_open(self) -> bool:
         return self._db is not None

@@ -1,0 +1,206 @@
+"""After a restart: where every attempt of an earlier run stands, decided from its row and its folder, and what follows.
+
+RECEIVED                               queue it (it may have been cancelled or expired meanwhile)
+STARTING, status written               it is over: report it
+STARTING, other boot                   interrupted: the machine went down while it ran
+STARTING, claim and a live wrapper     adopt it: follow output, time limit and end
+STARTING, claim, wrapper gone          interrupted: killed from outside (looked at twice: it may end while we look)
+STARTING, no claim                     take the claim: nothing ran there and nothing will; run in a new folder
+DONE                                   send its output and report again
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from corral.agent.worker.attempt import Attempt, Phase
+from corral.agent.worker.frame import Frame
+from corral.agent.worker.inbox import Inbox, Parts
+from corral.agent.worker.intake import NotOurs, read_spec
+from corral.agent.worker.invocation import attempt_directory
+from corral.agent.worker.journal import Row
+from corral.agent.worker.output import remove_directory
+from corral.agent.worker.wrapper import Claim, read_claim, read_status, take_claim
+from corral.domain.job import CommandSpec
+from corral.domain.task import Reason, TaskState
+from corral.protocol.signing import BadSignature, split
+from corral.runtime.process import ExitWatch, read_stat
+from corral.runtime.proctree import carries
+
+log = logging.getLogger("corral.worker.adoption")
+
+_ORPHAN_SECONDS = 24 * 3600.0
+
+
+class Adoption:
+    def __init__(self, frame: Frame, parts: Parts, inbox: Inbox) -> None:
+        self._frame = frame
+        self._journal = parts.journal
+        self._runner = parts.runner
+        self._outbox = parts.outbox
+        self._inbox = inbox
+        self.adopted = 0
+
+    def recover(self) -> None:
+        """Take up everything unsettled; nothing is sent before the link is up."""
+        kept: set[str] = set()
+        for row in self._journal.unsettled():
+            attempt = self._attempt(row)
+            kept.add(attempt.directory)
+            if row.state is Phase.RECEIVED:
+                self._received(attempt)
+            elif row.state is Phase.STARTING:
+                kept.update(
+                    attempt_directory(self._frame.state.spool, row.job, row.attempt, g)
+                    for g in range(row.generation + 2)
+                )
+                self._starting(attempt, row)
+            elif row.report is not None:
+                self._done(attempt, row.report)
+        self._runner.pump()
+        self._drop_orphans(kept)
+
+    def _attempt(self, row: Row) -> Attempt:
+        directory = attempt_directory(self._frame.state.spool, row.job, row.attempt, row.generation)
+        return Attempt(
+            job=row.job,
+            number=row.attempt,
+            wire=row.wire or b"",
+            not_after=row.not_after,
+            spec=None,
+            directory=directory,
+            generation=row.generation,
+            phase=row.state,
+            delivered_at=row.delivered_at,
+            started_at=row.started_at,
+            started_mono=row.started_mono,
+        )
+
+    def _body(self, attempt: Attempt) -> dict[str, Any]:
+        """The spec part of the signed task; it was verified before it was journalled."""
+        with contextlib.suppress(BadSignature, ValueError, KeyError):
+            spec = json.loads(split(attempt.wire)[1])["spec"]
+            if isinstance(spec, dict):
+                return spec
+        return {}
+
+    def _spec(self, attempt: Attempt) -> CommandSpec | None:
+        body = self._body(attempt)
+        if "sealed" in body:
+            try:
+                first = attempt_directory(self._frame.state.spool, attempt.job, attempt.number, 0)
+                body = json.loads(Path(first, "spec").read_bytes())
+            except (OSError, ValueError):
+                return None
+        try:
+            return read_spec(body)
+        except NotOurs:
+            return None
+
+    def _received(self, attempt: Attempt) -> None:
+        self._runner.restore(attempt)
+        if self._journal.buried(attempt.key)[0]:
+            self._runner.withdraw(attempt)
+            return
+        body = self._body(attempt)
+        attempt.spec = self._spec(attempt)
+        if attempt.spec is not None:
+            if self._inbox.permitted(attempt, attempt.spec):
+                self._runner.release(attempt)
+        elif "sealed" in body:
+            self._inbox.fetch(attempt, body["sealed"])
+        else:
+            self._runner.refuse(
+                attempt, TaskState.REJECTED, Reason.SCHEMA, "the journalled task cannot be read any more"
+            )
+
+    def _starting(self, attempt: Attempt, row: Row) -> None:
+        attempt.spec = self._spec(attempt)
+        if self._over(attempt):
+            return
+        if row.boot_id != self._frame.boot_id:
+            self._runner.settle(attempt, TaskState.INTERRUPTED, Reason.REBOOT, None, None)
+            return
+        claim = read_claim(attempt.directory)
+        if claim is None and take_claim(attempt.directory):
+            claim = Claim(0, None)
+        elif claim is None:
+            claim = read_claim(attempt.directory) or Claim(-1, None)
+        if claim.pid == 0:
+            self._run_anew(attempt)
+        elif not self._adopt(attempt, claim) and not self._over(attempt):
+            self._runner.settle(attempt, TaskState.INTERRUPTED, Reason.WRAPPER_GONE, None, None)
+
+    def _over(self, attempt: Attempt) -> bool:
+        code = read_status(attempt.directory)
+        if code is None:
+            return False
+        finished_at = None
+        with contextlib.suppress(OSError):
+            finished_at = self._frame.time.at_wall(os.stat(f"{attempt.directory}/rc").st_mtime)
+        state = TaskState.SUCCEEDED if code == 0 else TaskState.FAILED
+        self._runner.settle(attempt, state, Reason.NONE, code, finished_at)
+        return True
+
+    def _run_anew(self, attempt: Attempt) -> None:
+        """Nothing ran and nothing will in that folder: the attempt goes back to the queue, for the next folder."""
+        attempt.generation += 1
+        attempt.phase = Phase.RECEIVED
+        attempt.started_at = None
+        self._received(attempt)
+
+    def _adopt(self, attempt: Attempt, claim: Claim) -> bool:
+        """Follow the wrapper if it lives and is ours; the pidfd is held before the last look, so it is that very process."""
+        mark = self._frame.mark(attempt.job, attempt.number)
+        if claim.pid <= 0 or attempt.spec is None:
+            return False
+        try:
+            watch = ExitWatch(claim.pid, lambda status: self._runner.exited(attempt, status))
+        except OSError:
+            return False
+        if not is_wrapper(claim, mark):
+            watch.close()
+            return False
+        self._runner.adopt(attempt, watch)
+        self.adopted += 1
+        buried, grace = self._journal.buried(attempt.key)
+        if buried:
+            self._runner.stop(attempt, "cancel", attempt.spec.grace_seconds if grace is None else grace)
+        return True
+
+    def _done(self, attempt: Attempt, report: bytes) -> None:
+        key = attempt.key
+        self._runner.open.add(key)
+        token = str(json.loads(report)["token"])
+        if not os.path.isdir(attempt.directory):
+            self._outbox.put(key, report, token, final=True)
+            return
+        spec = self._spec(attempt)
+        limit = spec.max_output_bytes if spec is not None else 64 << 20
+        self._runner.reship(attempt, report, token, limit)
+
+    def _drop_orphans(self, kept: set[str]) -> None:
+        """Folders no row speaks of: of a journal that was set aside, or settled. Those that may still be written to stay a day."""
+        before = self._frame.clock.wall() - _ORPHAN_SECONDS
+        for path in self._frame.state.spool.glob("*"):
+            if str(path) in kept:
+                continue
+            with contextlib.suppress(OSError):
+                if not (path / "claim").exists() or (path / "rc").exists() or path.stat().st_mtime < before:
+                    remove_directory(str(path))
+
+
+def is_wrapper(claim: Claim, mark: str) -> bool:
+    """Whether the process of `claim` is the wrapper that wrote it, and not one that was given its pid later.
+
+    A wrapper leads its own session. One started for its task carries the mark; one that was kept warm knew its start time.
+    """
+    stat = read_stat(claim.pid)
+    if stat is None or stat.state in "ZX" or stat.session != claim.pid:
+        return False
+    return claim.start == stat.start if claim.start is not None else carries(claim.pid, mark)

@@ -44,6 +44,11 @@ class ServerTime:
         self.floor = max(self.floor, issued)
 
     @property
+    def offset_from_wall(self) -> float | None:
+        """Server time minus this machine's wall clock; None while unknown."""
+        return round(self.now() - self._clock.wall(), 6) if self.synced else None
+
+    @property
     def skew_seconds(self) -> float:
         """How far this machine's clock is ahead of the server's; 0 while unknown."""
         return self._clock.wall() - self.now() if self.synced else 0.0

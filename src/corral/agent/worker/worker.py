@@ -174,6 +174,7 @@ class Worker:
             "refused": dict(self._trust.refused),
             "unknown_receipts": self._outbox.unknown_receipts,
             "syncs": self._sync.completed,
+            "server_offset": self._time.offset_from_wall,
             "skew_seconds": round(self._time.skew_seconds, 3),
         }
 

@@ -1,3 +1,5 @@
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +13,7 @@ def chunked(draw):
     ranges = []
     for _ in range(draw(st.integers(1, 3))):
         cuts = sorted(draw(st.sets(st.integers(0, len(data)), max_size=6)) | {0, len(data)})
-        ranges += [Range(a, data[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+        ranges += [Range(a, data[a:b]) for a, b in itertools.pairwise(cuts)]
     return data, draw(st.permutations(ranges))
 
 

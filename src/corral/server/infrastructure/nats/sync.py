@@ -4,8 +4,7 @@ Only tasks the database still calls `queued` are handed over. What it calls deli
 node does not list it, its journal is gone, and handing it over again could run it twice. Such a task is `lost` (journal_reset),
 but only when two syncs, the second asked for after the first, both lack it: one alone may have crossed the report on its way.
 That needs no memory across restarts: the digests differ until it is settled, so the node is asked again.
-A task the node lists and the database knows to be over stays the node's until its report has a receipt (its real result may be
-`late`); a withdrawn one is cancelled; one the database does not know at all may be forgotten.
+What the node lists and the database has settled may be forgotten; what was withdrawn while the node was away is cancelled.
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ PAGE: Final = 200
 AT_ONCE: Final = 8
 """Answers worked on together: what the database's readers can serve."""
 OPEN_MAX: Final = 20_000
+LOOKED_UP_MAX: Final = 200
 NONCE_CHARS_MAX: Final = 128
 ASK_AGAIN_SECONDS: Final = 1.0
 """A second sync counts as asked for after the first when it comes at least this much later: nodes sync once a second at most."""
@@ -132,7 +132,7 @@ class SyncResponder:
         self._down.speaks(node, min(VERSION, max(request.versions)))
         self._on_sync(node, request)
         has = {(str(job), int(attempt)) for job, attempt in request.open}
-        forget, withdrawn = await self._over(node, has)
+        forget, withdrawn = await self._over(node, has, accepted)
         if request.more:
             # One page of what it has: what it lacks can only be told after the last one.
             pages = self._pages.setdefault(node, set())
@@ -196,27 +196,28 @@ class SyncResponder:
         self._counters.add("sync_forgotten_total", len(forget))
         await self._wire.publish(subjects.down(node, "sync"), seal(self._signer, "sync", codec.encode(answer)))
 
-    async def _over(self, node: str, has: set[Item]) -> tuple[list[Item], list[str]]:
-        """(what it may forget, cancels of what it does not know to be withdrawn)."""
-        forget: list[Item] = []
+    async def _over(self, node: str, has: set[Item], accepted: frozenset[Item]) -> tuple[list[Item], list[str]]:
+        """(what it may forget, cancels of what was withdrawn while it was not there)."""
         cancels: list[str] = []
-        if not has:
-            return forget, cancels
-        for job, attempt in await self._queries.settled(node, sorted(has)):
+        unaccounted = sorted(has - accepted)
+        if not unaccounted:
+            return [], cancels
+        forget = list(await self._queries.settled(node, unaccounted))
+        # Left are queued tasks, whose report is on its way, and tasks we gave up: of these the withdrawn must be stopped.
+        for job, attempt in [item for item in unaccounted if item not in set(forget)][:LOOKED_UP_MAX]:
             task = await self._task(job, node)
-            if task is None:
-                forget.append((job, attempt))
-            elif task.cancel_asked and task.attempt == attempt and task.state is TaskState.CANCELLED:
-                delivery = Delivery(
-                    job=job,
-                    node=node,
-                    attempt=attempt,
-                    kind="exec",
-                    spec=CommandSpec(),
-                    not_after=task.not_after or self._clock.now(),
-                    cancel=True,
-                )
-                cancels.append((await self._down.sealed(delivery)).decode())
+            if task is None or task.attempt != attempt or task.state in OPEN or not task.cancel_asked:
+                continue
+            delivery = Delivery(
+                job=job,
+                node=node,
+                attempt=attempt,
+                kind="exec",
+                spec=CommandSpec(),
+                not_after=task.not_after or self._clock.now(),
+                cancel=True,
+            )
+            cancels.append((await self._down.sealed(delivery)).decode())
         return forget, cancels
 
     async def _settle_missing(self, node: str, missing: frozenset[Item]) -> None:

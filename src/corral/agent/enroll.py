@@ -120,7 +120,7 @@ def _keys(state: StateDir, url: str, node_id: str, *, fresh: bool) -> tuple[Node
 
 
 def _join(server: Server, token: JoinToken, node_id: str, daemon: NodeKey, worker: NodeKey) -> Identity:
-    nonce = str(server.post("/enroll/challenge", {"token": token.id, "node_id": node_id}).get("nonce", ""))
+    nonce = server.nonce(token.id, node_id)
     text = enrol_text(nonce, node_id, daemon.public, worker.public)
     answer = server.post(
         "/enroll",

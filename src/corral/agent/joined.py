@@ -25,7 +25,7 @@ def run_enroll(options: Mapping[str, str], state: Path) -> int:
         server=options["server"],
         token=options["token"],
         state_dir=state,
-        node_id=options.get("node-id", ""),
+        node_id=options.get("node-id") or options.get("id", ""),
         reset="reset" in options,
     )
     done = enroll(asked, SystemClock())

@@ -44,7 +44,7 @@ usage: corral agent enroll --server URL --token TOKEN [--state DIR] [--node-id I
   --server URL    https://host:port (http:// only on the server's own machine)
   --token TOKEN   as `corral token create` printed it
   --state DIR     where this node keeps its things (default /var/lib/corral-agent)
-  --node-id ID    instead of the host name
+  --node-id ID    instead of the host name (--id for short)
   --reset         give the identity in DIR up and enrol anew
   --write-units   write the two systemd units instead of printing them
   --unit-dir DIR  where to write them (default /etc/systemd/system)
@@ -69,7 +69,7 @@ example:
 """,
 }
 _OPTIONS: Final = {
-    "enroll": (("server", "token", "state", "node-id", "unit-dir"), ("reset", "write-units")),
+    "enroll": (("server", "token", "state", "node-id", "id", "unit-dir"), ("reset", "write-units")),
     "renew": (("state",), ()),
     "status": (("state", "o", "output"), ()),
 }

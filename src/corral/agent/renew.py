@@ -22,7 +22,7 @@ def renew(state: StateDir) -> Identity:
 
 
 def renewed_by(server: Server, node_id: str, daemon: NodeKey, worker: NodeKey, *, ca_pem: str) -> Identity:
-    nonce = str(server.post("/enroll/challenge", {"token": "", "node_id": node_id})["nonce"])
+    nonce = server.nonce("", node_id)
     answer = server.post(
         "/enroll/renew",
         {

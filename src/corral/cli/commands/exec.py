@@ -291,11 +291,13 @@ async def retry(session: Session, job: str, nodes: tuple[str, ...], everyone: bo
     from corral.cli.watch import Watch
 
     async with session.connect() as fleet:
+        before = await fleet.jobs.get(job)
         handle = await fleet.jobs.retry(job, nodes)
         if detach:
             show_accepted(session, handle.job)
             return exits.OK
-        return await Watch(session, handle, everyone=everyone, live=None).run()
+        attempts = {task.node: task.attempt for task in before.tasks}
+        return await Watch(session, handle, everyone=everyone, before=attempts).run()
 
 
 @verb(

@@ -40,6 +40,9 @@ def tree(data: Mapping[str, Any], indent: str = "") -> list[str]:
             for item in value:
                 lines.append(f"{indent}  " + "  ".join(f"{cell(k)}={cell(v)}" for k, v in item.items()))
         else:
-            shown = ", ".join(cell(item) for item in value) if isinstance(value, list) else cell(value)
+            words = {True: "yes", False: "no", None: "-"} if value is None or isinstance(value, bool) else {}
+            shown = (
+                ", ".join(cell(item) for item in value) if isinstance(value, list) else cell(words.get(value, value))
+            )
             lines.append(f"{indent}{cell(key):<{max(1, 8 - len(indent))}} {shown}")
     return lines

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from corral.domain.errors import Conflict, CorralError, Denied, Invalid, NotFound, TokenRefused, Unavailable
+from corral.domain.errors import CorralError, Denied, Invalid, NotFound, TokenRefused, Unavailable
 from corral.domain.ids import check_node_id
 from corral.domain.node import Node
 from corral.runtime import nkeys
@@ -111,14 +111,7 @@ class Enrolment:
             daemon_key=wish.daemon_key,
             worker_key=wish.worker_key,
         )
-        try:
-            await self._tokens.enrol(token.id, node, now=now)
-        except Conflict:
-            raise Conflict(
-                f"cannot enrol {wish.node_id!r}: this id belongs to a node with other keys",
-                element="node_id",
-                hint=f"choose another id with --id, or allow new keys with: corral node set {wish.node_id} --reset",
-            ) from None
+        await self._tokens.enrol(token.id, node, now=now)
         enrolled = self._fleet.upsert(await self._store.get(node.id))
         if outgrown(len(self._fleet)):
             with contextlib.suppress(Unavailable):  # an engine that is away reads the claims when it starts
@@ -208,5 +201,5 @@ def _revoked(node: Node) -> Denied:
     return Denied(
         f"cannot let {node.id!r} in: it was revoked ({node.revoked_reason or 'no reason given'})",
         element="node_id",
-        hint=f"allow it again with: corral node set {node.id} --reset",
+        hint=f"allow it again with: corral node reset {node.id}",
     )

@@ -6,6 +6,7 @@ A traceback never leaves the process; it is logged with the request id the clien
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any, Final
 
 import msgspec
@@ -40,6 +41,7 @@ _BY_STATUS: Final[dict[int, type[CorralError]]] = {
     503: Unavailable,
 }
 _MESSAGE_MAX: Final = 2000
+_NAMED_FIELD: Final = re.compile(r"(?:missing required|unknown) field `([^`]{1,100})`")
 
 
 def translate(error: BaseException) -> tuple[CorralError, int]:
@@ -73,17 +75,16 @@ def _invalid(error: ValidationException) -> Invalid:
     if not found:
         return Invalid(f"cannot read the request: {_lower(error.detail)}", element="body")
     parts = []
+    elements = []
     for item in found:
-        key = str(item.get("key", "body")).removeprefix("data.")
-        text = str(item.get("message", "not what was expected"))
-        parts.append(f"{key!r}: {_lower(text)}" if key != "data" else _lower(text))
-    first = str(found[0].get("key", "body")).removeprefix("data.")
-    missing = "missing required field `"
-    if first == "data":
-        text = str(found[0].get("message", ""))
-        first = text.lower().partition(missing)[2].partition("`")[0] or "body"
+        key = str(item.get("key", "data")).removeprefix("data.").removeprefix("data")
+        text = _lower(str(item.get("message", "not what was expected")))
+        named = _NAMED_FIELD.search(text)
+        element = ".".join(part for part in (key, named[1] if named else "") if part) or "body"
+        elements.append(element)
+        parts.append(f"{element!r}: {text}")
     return Invalid(
-        f"cannot read the request: {'; '.join(parts)}", element=first, hint="see /docs for what this path expects"
+        f"cannot read the request: {'; '.join(parts)}", element=elements[0], hint="see /docs for what this path expects"
     )
 
 

@@ -1,0 +1,275 @@
+"""A whole frame over a small table, with stores in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+from litestar.response import Stream
+
+from corral.domain.errors import BadSelector, Conflict, Unavailable
+from corral.runtime.clock import SystemClock
+from corral.server.application.access.authenticate import Authenticate
+from corral.server.application.access.codes import LoginCodes
+from corral.server.application.access.login import Login
+from corral.server.application.access.room import AccessRoom
+from corral.server.application.access.sessions import Sessions
+from corral.server.application.access.throttle import LoginThrottle
+from corral.server.application.access.tokens import ApiTokens
+from corral.server.application.audit.queries import AuditQueries
+from corral.server.application.ports.access import ApiToken, AuditEntry, Caller, Session, StoredAnswer
+from corral.server.application.ports.jobs import DeadLetter
+from corral.server.application.system.room import SystemRoom
+from corral.server.infrastructure.auth.sealer import AesSealer
+from corral.server.infrastructure.auth.signer import HmacSigner
+from corral.server.interface.rest import access, system
+from corral.server.interface.rest.api import Frame, asgi
+from corral.server.interface.rest.envelope import Envelope, ok
+from corral.server.interface.rest.limits import Limits
+from corral.server.interface.rest.route import Route
+from corral.server.interface.rest.sse import json_event, sse
+
+
+class TokenStore:
+    def __init__(self) -> None:
+        self.rows: dict[str, ApiToken] = {}
+
+    async def add(self, token: ApiToken) -> None:
+        self.rows[token.id] = token
+
+    async def by_hash(self, digest: bytes) -> ApiToken | None:
+        return next((row for row in self.rows.values() if row.hash == digest), None)
+
+    async def list(self) -> Sequence[ApiToken]:
+        return list(self.rows.values())
+
+    async def revoke(self, token: str) -> None:
+        self.rows[token] = replace(self.rows[token], revoked=True)
+
+    async def touch(self, used: Mapping[str, datetime]) -> None:
+        for token, at in used.items():
+            self.rows[token] = replace(self.rows[token], last_used_at=at)
+
+
+class SessionRows:
+    def __init__(self) -> None:
+        self.rows: dict[str, Session] = {}
+
+    async def add(self, session: Session) -> None:
+        self.rows[session.id] = session
+
+    async def get(self, session: str) -> Session | None:
+        return self.rows.get(session)
+
+    async def rotate(self, session: str, *, counter: int, now: datetime) -> bool:
+        row = self.rows.get(session)
+        if row is None or row.revoked or row.counter != counter:
+            return False
+        self.rows[session] = replace(row, counter=counter + 1, rotated_at=now)
+        return True
+
+    async def revoke(self, session: str) -> None:
+        self.rows[session] = replace(self.rows[session], revoked=True)
+
+    async def drop_expired(self, *, now: datetime) -> int:
+        old = [key for key, row in self.rows.items() if row.expires_at <= now]
+        for key in old:
+            del self.rows[key]
+        return len(old)
+
+
+class AuditRows:
+    def __init__(self) -> None:
+        self.rows: list[AuditEntry] = []
+
+    async def add(self, entry: AuditEntry) -> None:
+        self.rows.append(entry)
+
+    async def add_many(self, entries: Sequence[AuditEntry]) -> None:
+        self.rows += entries
+
+    async def list(self, *, limit: int = 50, before: int | None = None) -> Sequence[tuple[int, AuditEntry]]:
+        numbered = [(number, row) for number, row in enumerate(self.rows, 1) if before is None or number < before]
+        return list(reversed(numbered))[:limit]
+
+
+class Answers:
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], StoredAnswer] = {}
+
+    async def get(self, key: str, actor: str) -> StoredAnswer | None:
+        return self.rows.get((key, actor))
+
+    async def put(self, key: str, actor: str, answer: StoredAnswer) -> None:
+        self.rows.setdefault((key, actor), answer)
+
+    async def drop_before(self, moment: datetime) -> int:
+        return 0
+
+
+class Letters:
+    async def add(self, letters: Sequence[DeadLetter]) -> None:
+        raise NotImplementedError
+
+    async def list(self, *, limit: int = 50) -> Sequence[DeadLetter]:
+        return [DeadLetter(subject="corral.up.web-1.report", reason="no JSON", body=b"\xff{", node="web-1")][:limit]
+
+
+class Things:
+    """A room of the tests: remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+        self.closed = 0
+        self.engine_works = True
+
+
+class ThingBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    count: int = 1
+    labels: dict[str, str] = {}
+    secret: str = ""
+
+
+class ThingView(msgspec.Struct, kw_only=True):
+    id: str
+    name: str
+    by: str
+    secret: str = ""
+
+
+async def make(things: Things, caller: Caller, data: ThingBody) -> Envelope[ThingView]:
+    if data.name == "taken":
+        raise Conflict("cannot make 'taken': it exists", element="taken", hint="choose another name")
+    things.made.append(data.name)
+    return ok(ThingView(id=f"T{len(things.made)}", name=data.name, by=caller.name, secret="shown-once"))
+
+
+async def show(things: Things, caller: Caller, thing: str, limit: int = 5) -> Envelope[ThingView]:
+    if thing == "bug":
+        raise ZeroDivisionError("the password is hunter2")
+    if thing == "down":
+        raise Unavailable("cannot reach the engine", retryable=True)
+    if thing == "selector":
+        raise BadSelector("cannot read the selector: expected a value", text="a and", column=6)
+    return ok(ThingView(id=thing, name=str(limit), by=caller.name))
+
+
+async def drop(things: Things, caller: Caller, thing: str) -> Envelope[None]:
+    return ok(None)
+
+
+async def watch(things: Things, caller: Caller) -> Stream:
+    async def events() -> AsyncGenerator[Any, None]:
+        try:
+            yield json_event("snapshot", {"things": things.made}, 7)
+            yield json_event("end", {})
+        finally:
+            things.closed += 1
+
+    return sse(events())
+
+
+ROUTES = (
+    Route(method="POST", path="/things", permission="node.write", handler=make, summary="Make", status=201),
+    Route(
+        method="GET",
+        path="/things/events",
+        permission="node.read",
+        handler=watch,
+        summary="Watch",
+        raw=True,
+        audit=True,
+    ),
+    Route(method="GET", path="/things/{thing}", permission="node.read", handler=show, summary="Show"),
+    Route(method="DELETE", path="/things/{thing}", permission="node.remove", handler=drop, summary="Drop"),
+    *access.ROUTES,
+    *system.ROUTES,
+)
+
+
+@dataclass
+class Stand:
+    """Everything a test may look at."""
+
+    app: Any
+    client: httpx2.AsyncClient
+    things: Things
+    tokens: ApiTokens
+    token_rows: TokenStore
+    session_rows: SessionRows
+    audit: AuditRows
+    answers: Answers
+    access: AccessRoom
+    admin: str
+    admin_id: str
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    def bearer(self, secret: str | None = None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {secret or self.admin}"}
+
+    async def token(self, *permissions: str) -> str:
+        caller = Caller(name="admin")
+        return (await self.tokens.create(caller, name="limited", permissions=permissions))[1]
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return Limits(body_max_bytes=100_000, requests_per_second=0)
+
+
+@pytest.fixture
+async def stand(limits: Limits) -> AsyncIterator[Stand]:
+    clock = SystemClock()
+    token_rows, session_rows, audit, answers, things = TokenStore(), SessionRows(), AuditRows(), Answers(), Things()
+    tokens = ApiTokens(store=token_rows, clock=clock)
+    sessions = Sessions(store=session_rows, signer=HmacSigner(b"k" * 32), clock=clock)
+    authenticate = Authenticate(tokens=tokens, sessions=sessions)
+    login = Login(
+        codes=LoginCodes(clock=clock), sessions=sessions, tokens=tokens, throttle=LoginThrottle(), clock=clock
+    )
+    room = AccessRoom(login=login, tokens=tokens, authenticate=authenticate, audit=AuditQueries(log=audit))
+
+    async def sql() -> dict[str, Any]:
+        return {"kind": "sqlite"}
+
+    async def engine() -> dict[str, Any]:
+        if not things.engine_works:
+            raise Unavailable("cannot reach the engine")
+        return {}
+
+    rooms = {
+        "things": things,
+        "access": room,
+        "system": SystemRoom(version="1", checks={"sql": sql, "engine": engine}, dead_letters=Letters()),
+    }
+    frame = Frame(
+        authenticate=authenticate,
+        record=audit.add,
+        answers=answers,
+        sealer=AesSealer(b"k" * 32),
+        clock=clock,
+        limits=limits,
+    )
+    app = asgi(rooms, routes=ROUTES, frame=frame)
+    admin, secret = await tokens.create(Caller(name="admin"), name="admin")
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=True, client=("192.0.2.7", 1234))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://corral.test") as client:
+        yield Stand(
+            app=app,
+            client=client,
+            things=things,
+            tokens=tokens,
+            token_rows=token_rows,
+            session_rows=session_rows,
+            audit=audit,
+            answers=answers,
+            access=room,
+            admin=secret,
+            admin_id=admin.id,
+        )

@@ -34,6 +34,8 @@ AWAY_BYTES_MAX: Final = 8 << 20
 """What `publish` keeps while the connection is away."""
 FLUSH_SECONDS: Final = 10
 CONNECT_SECONDS: Final = 5
+CLOSE_SECONDS: Final = 2
+"""The library waits for ever for the end of a connection whose TLS handshake failed."""
 
 Handler = Callable[[Msg], None]
 Hook = Callable[[], Awaitable[None]]
@@ -175,7 +177,7 @@ class Connection:
         nc, self._nc = self._nc, None
         if nc is not None:
             with contextlib.suppress(Exception):  # whatever a dying connection says, it is going
-                await asyncio.wait_for(nc.close(), FLUSH_SECONDS)
+                await asyncio.wait_for(nc.close(), CLOSE_SECONDS)
             for loss in self._on_loss:
                 loss()
         waiting, self._answers = self._answers, {}

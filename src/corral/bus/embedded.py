@@ -17,7 +17,7 @@ from typing import Final
 
 from corral.bus import engine_config, engine_health
 from corral.bus.engine_config import EngineSettings
-from corral.bus.engine_process import EngineProcess, find_program, orphans, stop_orphan
+from corral.bus.engine_process import STOP_GRACE_SECONDS, EngineProcess, find_program, orphans, stop_orphan
 from corral.bus.realm import NodesClaims, Realm
 from corral.domain.errors import Unavailable
 from corral.runtime.backoff import Backoff
@@ -31,6 +31,8 @@ STEADY_SECONDS: Final = 60.0
 """An engine that ran this long starts the backoff anew."""
 CHECK_SECONDS: Final = 2.0
 CHECKS_FAILED_MAX: Final = 4
+UNWELL_GRACE_SECONDS: Final = 1.0
+"""An engine that does not answer will not stop politely either."""
 START_SECONDS: Final = 300.0
 """A large store takes long to recover; as long as the process lives it is given this much."""
 
@@ -98,17 +100,19 @@ class EmbeddedEngine:
         failures = 0
         while True:
             began = self._clock.monotonic()
+            grace_seconds = STOP_GRACE_SECONDS
             try:
                 await self._start(program)
                 self._sick = ""
                 ready()
                 reason = await self._watch()
+                grace_seconds = UNWELL_GRACE_SECONDS
             except Unavailable as error:
                 if self.starts == 0:
                     raise  # never worked: a person has to read this, a loop does not help
                 reason = error.message
             finally:
-                await self._end()
+                await self._end(grace_seconds)
             failures = 0 if self._clock.monotonic() - began > STEADY_SECONDS else failures + 1
             delay = RESTART.delay(max(0, failures - 1))
             log.error(
@@ -169,18 +173,27 @@ class EmbeddedEngine:
             with contextlib.suppress(TimeoutError):
                 return f"it ended with status {await asyncio.wait_for(self._process.wait(), CHECK_SECONDS)}"
             trouble = await engine_health.sickness(self.monitoring_port)
-            self._sick = trouble or ""
+            if trouble and engine_health.is_write_error(trouble) and not engine_health.has_space(self._directory):
+                # Only space helps. Until then the engine still carries what is not stored, and links stay up.
+                if not self._sick:
+                    log.error(
+                        "Cannot store at the engine: the disk is full; waiting for space", extra={"action": "disk_full"}
+                    )
+                self._sick = f"the disk is full ({trouble})"
+                failed = CHECKS_FAILED_MAX
+                continue
             failed = failed + 1 if trouble else 0
-            if failed >= CHECKS_FAILED_MAX:
+            self._sick = trouble or ""
+            if trouble and (failed >= CHECKS_FAILED_MAX or engine_health.is_write_error(trouble)):
                 return f"it is unwell: {trouble}"
 
-    async def _end(self) -> None:
+    async def _end(self, grace_seconds: float) -> None:
         """Returns when no child runs; a cancellation meanwhile does not leave one behind."""
         process = self._process
         if process is None or process.exited:
             return
         try:
-            await process.stop()
+            await process.stop(grace_seconds)
         except asyncio.CancelledError:
             process.kill()
             await process.wait()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any, Final
 
 ANSWER_SECONDS: Final = 3.0
+SPACE_BYTES_MIN: Final = 64 << 20
+"""Less free than this is a full disk: another start would only freeze again."""
 _ANSWER_BYTES_MAX: Final = 1 << 20
 
 
@@ -44,6 +47,16 @@ async def sickness(port: int) -> str | None:
         return str(document.get("error") or document.get("status"))[:200]
     except (ValueError, AttributeError):
         return f"status {status}"
+
+
+def is_write_error(trouble: str) -> bool:
+    """Whether JetStream could not write. It stays frozen until the engine starts again, also once there is space."""
+    return "write error" in trouble
+
+
+def has_space(directory: Path) -> bool:
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize >= SPACE_BYTES_MIN
 
 
 def read_ports(directory: Path, pid: int) -> tuple[int, int] | None:

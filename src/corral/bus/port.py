@@ -53,7 +53,9 @@ class Wire(Protocol):
         """Buffered; ordered per connection. Raises BusError when the engine is away for longer than the buffer lasts."""
         ...
 
-    async def flush(self) -> None: ...
+    async def flush(self) -> None:
+        """Returns when the engine has processed everything published before."""
+        ...
 
     async def request(self, subject: str, data: bytes, *, timeout_seconds: float) -> bytes:
         """Raises NoResponder at once when nobody listens, BusError after the timeout."""
@@ -70,7 +72,11 @@ class Streams(Protocol):
     def batches(self, stream: str, durable: str) -> Batches: ...
 
     async def latest(self, stream: str, after_sequence: int) -> Sequence[BusMessage]:
-        """All messages of a last-value stream (beats) newer than `after_sequence`, at once, without waiting."""
+        """All messages of a last-value stream (beats) newer than `after_sequence`, at once, without waiting.
+
+        Continue from the sequence of the last one returned, even when it is smaller: after an engine start the stream counts from
+        1 again, and then everything in it is returned.
+        """
         ...
 
     async def read(

@@ -18,6 +18,8 @@ from corral.bus.claims import KeyPair
 from corral.testing.engine import NodeCredential
 
 CONNECT_SECONDS: Final = 5
+CLOSE_SECONDS: Final = 1
+"""The library waits for ever for the end of a connection whose TLS handshake failed."""
 
 
 class RawNode:
@@ -57,7 +59,7 @@ class RawNode:
 
     async def close(self) -> None:
         with contextlib.suppress(Exception):
-            await self.client.close()
+            await asyncio.wait_for(self.client.close(), CLOSE_SECONDS)
 
     @property
     def connected(self) -> bool:

@@ -42,7 +42,11 @@ Exited = Callable[[int | None], None]
 
 
 def wrapper_text(call: Invocation, command: str, *, start: int | None = None, added: Mapping[str, str] = {}) -> str:
-    """The whole text. `command` is what stands in the command's place: quoted words, or "$@"."""
+    """The whole text. `command` is what stands in the command's place: quoted words, or "$@".
+
+    A subshell that becomes the command: its redirections are the child's alone, so the shell's own remark on a command killed
+    by a signal does not land in the task's stderr.
+    """
     where = shlex.quote(call.directory)
     script = f" 9<{shlex.quote(call.script_fd)}" if call.script_fd else ""
     claim = f'"$$ {start}"' if start is not None else "$$"
@@ -51,7 +55,7 @@ def wrapper_text(call: Invocation, command: str, *, start: int | None = None, ad
         f"set -C\necho {claim} >{where}/claim || exit {CLAIM_LOST}\nset +C\n"
         "trap : HUP INT QUIT TERM\n"
         f"cd {shlex.quote(call.cwd)} 2>/dev/null || {{ echo cwd >{where}/unready; exit {UNREADY}; }}\n"
-        f"{export}{command} >>{where}/out 2>>{where}/err <{shlex.quote(call.stdin)}{script}\n"
+        f"{export}(exec {command}) >>{where}/out 2>>{where}/err <{shlex.quote(call.stdin)}{script}\n"
         f'set -- "$?"\necho "$1" >{where}/rc\nexit "$1"\n'
     )
 

@@ -1,0 +1,69 @@
+"""Run as a script: one Worker whose link is a unix socket of lines to the test that started it (see conftest.Child)."""
+
+import asyncio
+import base64
+import json
+import os
+import sys
+from pathlib import Path
+
+from corral.agent.config import AgentSettings, StateDir
+from corral.agent.link.port import LinkDown, LinkMessage
+from corral.agent.worker.worker import Worker
+from corral.runtime.clock import SystemClock
+
+
+class SocketLink:
+    def __init__(self, path):
+        self.path, self.connected, self.hooks, self.handlers, self.waiting, self.serial = path, False, [], [], {}, 0
+
+    def on_connect(self, hook):
+        self.hooks.append(hook)
+
+    def subscribe(self, subject, handler):
+        self.handlers.append((subject.removesuffix(">"), handler))
+
+    async def request(self, subject, data, *, timeout_seconds=5.0, headers=None):
+        if not self.connected:
+            raise LinkDown("no link")
+        self.serial += 1
+        future = self.waiting[self.serial] = asyncio.get_running_loop().create_future()
+        ask = {"id": self.serial, "subject": subject, "data": base64.b64encode(data).decode(), "headers": headers or {}}
+        self.writer.write(json.dumps(ask).encode() + b"\n")
+        return LinkMessage("inbox", await future)
+
+    async def run(self):
+        reader, self.writer = await asyncio.open_unix_connection(self.path, limit=1 << 22)
+        self.connected = True
+        for hook in self.hooks:
+            await hook()
+        while line := await reader.readline():
+            message = json.loads(line)
+            data = base64.b64decode(message["data"])
+            if "id" in message:
+                self.waiting.pop(message["id"]).set_result(data)
+            else:
+                for prefix, handler in self.handlers:
+                    if message["subject"].startswith(prefix):
+                        handler(LinkMessage(message["subject"], data))
+
+
+async def main(root, path, key):
+    link = SocketLink(path)
+    worker = Worker(
+        node_id="n1",
+        state=StateDir(Path(root)),
+        link=link,
+        settings=AgentSettings(state_dir=Path(root)),
+        clock=SystemClock(),
+        keys={"k1": base64.b64decode(key)},
+        boot=os.environ.get("TEST_BOOT_ID"),
+    )
+    ready = asyncio.Event()
+    work = asyncio.ensure_future(worker.run(ready.set))
+    await ready.wait()
+    await asyncio.wait([work, asyncio.ensure_future(link.run())], return_when=asyncio.FIRST_COMPLETED)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

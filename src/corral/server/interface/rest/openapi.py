@@ -82,7 +82,7 @@ class Document:
             )
             for route in self._routes
         ]
-        made: dict[str, Any] = Litestar(handlers, openapi_config=config).openapi_schema.to_schema()
+        made: dict[str, Any] = Litestar(handlers, openapi_config=config, logging_config=None).openapi_schema.to_schema()
         for route in self._routes:
             operation = made["paths"][PREFIX + route.template][route.method.lower()]
             operation["x-corral-permission"] = route.permission if route.permission is not None else "public"

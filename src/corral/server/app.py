@@ -1,0 +1,53 @@
+"""The server: what server/compose made, started in this order and stopped in reverse.
+
+1 engine      first, because everything talks through it (absent when engine.urls names an external one)
+2 bus         our connections to it; the topology exists once it is ready
+3 leadership  who leads, before anything is decided that must be decided once
+4 access      the audit writer and the tokens: a request must be recordable before the first one can come
+5 nodes       the registry is loaded before presence is judged
+6 jobs        dispatcher, ingest, sync, sweeper: both directions between SQL and the nodes
+7 http        last in, first out: nobody is let in before we can serve, and intake ends first when we stop
+"""
+
+from __future__ import annotations
+
+from corral.runtime.clock import SystemClock
+from corral.runtime.files import private_dir
+from corral.runtime.lifecycle import Component, Lifecycle
+from corral.server.compose.access import compose_access
+from corral.server.compose.ground import lay_ground
+from corral.server.compose.jobs import compose_jobs
+from corral.server.compose.listen import compose_listeners
+from corral.server.compose.nodes import compose_nodes
+from corral.server.config import ServerConfig
+from corral.server.infrastructure.sql.database import Database
+from corral.server.infrastructure.sql.migrate import migrate
+
+START_SECONDS = 300.0
+"""A large store takes the engine long to recover after a crash."""
+
+
+async def serve(config: ServerConfig) -> None:
+    """Run the server until TERM or Ctrl-C. Raises CorralError when it cannot start."""
+    private_dir(config.data_dir)
+    db = Database(config.sql.url.reveal() or f"sqlite:///{config.data_dir / 'corral.db'}")
+    try:
+        await migrate(db)
+        ground = lay_ground(config, SystemClock(), db)
+        jobs = compose_jobs(ground)
+        nodes = compose_nodes(ground, jobs)
+        access = await compose_access(ground)
+        rooms = {"nodes": nodes.room, "simulated": nodes.simulated, "jobs": jobs.room}
+        engine: list[Component] = [ground.embedded] if ground.embedded else []
+        components: list[Component] = [
+            *engine,
+            ground.bus,
+            ground.leadership,
+            *access.components,
+            *nodes.components,
+            *jobs.components,
+            *compose_listeners(ground, rooms, access, jobs.letters),
+        ]
+        await Lifecycle(components, start_seconds=START_SECONDS).run()
+    finally:
+        await db.close()

@@ -1,0 +1,64 @@
+"""The access room: who calls, sessions, API tokens, and the record of every request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from corral.runtime.lifecycle import Component
+from corral.server.application.access.authenticate import Authenticate
+from corral.server.application.access.codes import LoginCodes
+from corral.server.application.access.login import Login
+from corral.server.application.access.room import AccessRoom
+from corral.server.application.access.sessions import Sessions
+from corral.server.application.access.throttle import LoginThrottle
+from corral.server.application.access.tokens import ApiTokens
+from corral.server.application.audit.queries import AuditQueries
+from corral.server.application.audit.record import AuditWriter
+from corral.server.compose.ground import Ground
+from corral.server.infrastructure.auth.admin import bootstrap_admin
+from corral.server.infrastructure.auth.keyfile import load_key
+from corral.server.infrastructure.auth.sealer import AesSealer
+from corral.server.infrastructure.auth.signer import HmacSigner
+from corral.server.infrastructure.sql.access import SqlApiTokenStore
+from corral.server.infrastructure.sql.audit import SqlAuditLog
+from corral.server.infrastructure.sql.sessions import SqlSessionStore
+
+
+@dataclass(kw_only=True)
+class Access:
+    room: AccessRoom
+    writer: AuditWriter
+    sealer: AesSealer
+    components: Sequence[Component]
+
+
+async def compose_access(ground: Ground) -> Access:
+    """At the very first start this makes the admin token."""
+    clock, settings = ground.clock, ground.config.access
+    key = load_key(ground.keys / "session.key")
+    tokens = ApiTokens(store=SqlApiTokenStore(ground.db), clock=clock)
+    sessions = Sessions(
+        store=SqlSessionStore(ground.db),
+        signer=HmacSigner(key),
+        clock=clock,
+        access_seconds=settings.session_seconds,
+        refresh_seconds=settings.refresh_seconds,
+    )
+    login = Login(
+        codes=LoginCodes(clock=clock, ttl_seconds=settings.code_seconds),
+        sessions=sessions,
+        tokens=tokens,
+        throttle=LoginThrottle(attempts=settings.login_attempts, lockout_seconds=settings.lockout_seconds),
+        clock=clock,
+    )
+    log = SqlAuditLog(ground.db)
+    writer = AuditWriter(store=log, clock=clock)
+    room = AccessRoom(
+        login=login,
+        tokens=tokens,
+        authenticate=Authenticate(tokens=tokens, sessions=sessions),
+        audit=AuditQueries(log=log),
+    )
+    await bootstrap_admin(ground.config.data_dir, tokens)
+    return Access(room=room, writer=writer, sealer=AesSealer(key), components=(writer, tokens))

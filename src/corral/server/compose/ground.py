@@ -1,0 +1,121 @@
+"""What everything stands on: settings, time, truth, engine, keys, and the fleet as this server sees it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from corral.bus.embedded import EmbeddedEngine
+from corral.bus.engine_config import EngineSettings, EngineTls
+from corral.bus.jetstream import JetStreamEngine
+from corral.bus.realm import NodesClaims, Realm
+from corral.protocol.topology import StoreLimits
+from corral.runtime.clock import Clock
+from corral.runtime.files import private_dir
+from corral.server.application.jobs.counters import Counters
+from corral.server.application.leadership import Leadership
+from corral.server.application.nodes.registry import Registry
+from corral.server.config import ServerConfig
+from corral.server.infrastructure.pki.signing import KeyRing
+from corral.server.infrastructure.sql.database import Database
+from corral.server.infrastructure.sql.leases import SqlLeaseStore
+from corral.server.infrastructure.sql.nodes import SqlNodeStore
+
+
+@dataclass(kw_only=True)
+class Ground:
+    """Shared by every room; nothing here knows a room."""
+
+    config: ServerConfig
+    clock: Clock
+    db: Database
+    realm: Realm
+    ring: KeyRing
+    embedded: EmbeddedEngine | None
+    bus: JetStreamEngine
+    leadership: Leadership
+    counters: Counters = field(default_factory=Counters)
+    registry: Registry = field(default_factory=Registry)
+    count_reports: Callable[[Mapping[str, int]], None] = lambda sent: None
+    """Hears node → reports of each ingested batch; the nodes room puts its flood guard here."""
+
+    @property
+    def keys(self) -> Path:
+        return self.config.data_dir / "keys"
+
+    def engine_urls(self) -> Sequence[str]:
+        """What nodes are told."""
+        own = self.config.engine.urls or ([self.embedded.url] if self.embedded else [])
+        return self.config.engine.public_urls or own
+
+
+def lay_ground(config: ServerConfig, clock: Clock, db: Database) -> Ground:
+    keys = private_dir(config.data_dir / "keys")
+    realm_file = keys / "realm.json"
+    if realm_file.exists():
+        realm = Realm.load(realm_file, clock)
+    else:
+        realm = Realm.create(clock)
+        realm.save(realm_file)
+    nodes = SqlNodeStore(db)
+
+    async def claims() -> NodesClaims:
+        return NodesClaims(revoked=dict(await nodes.revocations()), nodes=max(1024, 2 * len(await nodes.all())))
+
+    limits = _store_limits(config.engine.store_max_bytes)
+    embedded = None
+    if not config.engine.urls:
+        tls = None
+        if config.engine.tls_cert and config.engine.tls_key:
+            tls = EngineTls(cert=config.engine.tls_cert, key=config.engine.tls_key)
+        settings = EngineSettings(
+            host=config.engine.host,
+            port=config.engine.port,
+            tls=tls,
+            max_file_bytes=max(limits.file_bytes, config.engine.store_max_bytes),
+        )
+        embedded = EmbeddedEngine(
+            directory=config.data_dir / "engine", realm=realm, claims=claims, settings=settings, clock=clock
+        )
+    bus = JetStreamEngine(
+        urls=lambda: config.engine.urls or [embedded.url if embedded else ""],
+        realm=realm,
+        tls=_engine_tls(config),
+        limits=limits,
+    )
+    holder = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
+    return Ground(
+        config=config,
+        clock=clock,
+        db=db,
+        realm=realm,
+        ring=KeyRing.load_or_create(keys / "signing.json", clock),
+        embedded=embedded,
+        bus=bus,
+        leadership=Leadership(leases=SqlLeaseStore(db), holder=holder, clock=clock),
+    )
+
+
+def _store_limits(total: int) -> StoreLimits:
+    """The engine reserves the sum of its streams, so the parts are shares of what it may keep in all."""
+    share = total // 20
+    return StoreLimits(
+        reports_bytes=2 * share,
+        output_bytes=8 * share,
+        metrics_bytes=share // 2,
+        facts_bytes=share // 2,
+        artifacts_bytes=5 * share,
+        archive_bytes=4 * share,
+    )
+
+
+def _engine_tls(config: ServerConfig) -> ssl.SSLContext | None:
+    if config.engine.tls_ca is None:
+        return None
+    context = ssl.create_default_context(cafile=str(config.engine.tls_ca))
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context

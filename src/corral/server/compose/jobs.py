@@ -1,0 +1,116 @@
+"""The jobs room: submit → SQL → down to nodes; up → ingest → SQL → events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from corral.runtime.lifecycle import Component
+from corral.server.application.jobs.aftermath import Aftermath
+from corral.server.application.jobs.cancel import Cancellation
+from corral.server.application.jobs.dispatch import Dispatcher
+from corral.server.application.jobs.events import EventHub
+from corral.server.application.jobs.explain import Explaining
+from corral.server.application.jobs.output import OutputReading
+from corral.server.application.jobs.retry import Retry
+from corral.server.application.jobs.room import JobRoom
+from corral.server.application.jobs.submit import Submission
+from corral.server.application.jobs.sweep import Sweeper
+from corral.server.application.jobs.watch import Watching
+from corral.server.application.ports.jobs import DeadLetters, JobStore
+from corral.server.compose.ground import Ground
+from corral.server.compose.retention import retention
+from corral.server.infrastructure.nats.down import NatsDown
+from corral.server.infrastructure.nats.output import NatsOutputLog
+from corral.server.infrastructure.nats.reports import ReportIngest
+from corral.server.infrastructure.nats.specs import WireSpecs
+from corral.server.infrastructure.nats.sync import SyncResponder
+from corral.server.infrastructure.sql.dead_letters import SqlDeadLetters
+from corral.server.infrastructure.sql.jobs import SqlJobStore
+from corral.server.infrastructure.sql.jobs_queries import SqlJobQueries
+
+
+@dataclass(kw_only=True)
+class Jobs:
+    """The room, what runs for it, and what the nodes room needs of it."""
+
+    room: JobRoom
+    components: Sequence[Component]
+    store: JobStore
+    down: NatsDown
+    aftermath: Aftermath
+    letters: DeadLetters
+
+
+def compose_jobs(ground: Ground) -> Jobs:
+    """The dispatcher waits while ingest is behind; ingest hands it what a batch released."""
+    clock, counters, bus = ground.clock, ground.counters, ground.bus
+    store, queries, letters = SqlJobStore(ground.db), SqlJobQueries(ground.db), SqlDeadLetters(ground.db, clock)
+    specs = WireSpecs(objects=bus.objects, signer=ground.ring)
+    down = NatsDown(wire=bus.wire, specs=specs, signer=ground.ring, clock=clock)
+    dispatcher = Dispatcher(
+        store=store,
+        down=down,
+        fleet=ground.registry,
+        clock=clock,
+        counters=counters,
+        leader=lambda: ground.leadership.leading,
+        behind=lambda: ingest.behind(),
+    )
+    hub = EventHub(counters=counters)
+    aftermath = Aftermath(events=hub, dispatcher=dispatcher)
+    ingest = ReportIngest(
+        streams=bus.streams,
+        store=store,
+        letters=letters,
+        down=down,
+        aftermath=aftermath,
+        clock=clock,
+        counters=counters,
+        rates=lambda sent: ground.count_reports(sent),
+    )
+    sync = SyncResponder(
+        streams=bus.streams,
+        wire=bus.wire,
+        store=store,
+        queries=queries,
+        down=down,
+        aftermath=aftermath,
+        signer=ground.ring,
+        keys=ground.ring.announced,
+        clock=clock,
+        counters=counters,
+    )
+    output = NatsOutputLog(streams=bus.streams, counters=counters)
+    sweeper = Sweeper(
+        store=store,
+        aftermath=aftermath,
+        clock=clock,
+        counters=counters,
+        leader=lambda: ground.leadership.leading,
+        hearing=lambda: bus.connected,
+        lost_after_seconds=ground.config.jobs.lost_after_seconds,
+        retention=retention(ground, output, specs),
+    )
+    room = JobRoom(
+        submission=Submission(
+            store=store, fleet=ground.registry, dispatcher=dispatcher, clock=clock, counters=counters
+        ),
+        cancellation=Cancellation(
+            store=store, queries=queries, fleet=ground.registry, aftermath=aftermath, clock=clock, counters=counters
+        ),
+        retry=Retry(store=store, queries=queries, aftermath=aftermath, clock=clock, counters=counters),
+        queries=queries,
+        explanation=Explaining(store=store, queries=queries, fleet=ground.registry, clock=clock),
+        output=OutputReading(queries=queries, log=output),
+        events=hub,
+        watching=Watching(queries=queries, output=output, events=hub, clock=clock),
+    )
+    return Jobs(
+        room=room,
+        components=(dispatcher, ingest, sync, sweeper),
+        store=store,
+        down=down,
+        aftermath=aftermath,
+        letters=letters,
+    )

@@ -1,0 +1,67 @@
+"""The listeners, and what they serve: plain HTTP on loopback, HTTPS for everybody else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import corral
+from corral.server.application.ports.jobs import DeadLetters
+from corral.server.application.system.room import SystemRoom
+from corral.server.compose.access import Access
+from corral.server.compose.ground import Ground
+from corral.server.infrastructure.sql.idempotency import SqlIdempotencyStore
+from corral.server.interface.rest.api import Frame, asgi
+from corral.server.interface.rest.limits import Limits
+from corral.server.interface.rest.listen import Listener
+from corral.server.interface.rest.metrics import Metrics
+from corral.server.interface.rest.table import ROUTES
+
+
+def compose_listeners(ground: Ground, rooms: Mapping[str, Any], access: Access, letters: DeadLetters) -> list[Listener]:
+    settings = ground.config.server
+    metrics = Metrics({"jobs": lambda: dict(ground.counters), "nodes": lambda: dict(ground.registry.counts())})
+    frame = Frame(
+        authenticate=access.room.authenticate,
+        record=access.writer.record,
+        answers=SqlIdempotencyStore(ground.db),
+        sealer=access.sealer,
+        clock=ground.clock,
+        metrics=metrics,
+        limits=Limits(body_max_bytes=settings.body_max_bytes, requests_per_second=settings.requests_per_second),
+    )
+    app = asgi({**rooms, "access": access.room, "system": _system(ground, letters)}, routes=ROUTES, frame=frame)
+    listeners = [Listener(app=app, host=settings.host, port=settings.port)]
+    if settings.tls_cert and settings.tls_key:
+        listeners.append(
+            Listener(
+                app=app, host=settings.tls_host, port=settings.tls_port, cert=settings.tls_cert, key=settings.tls_key
+            )
+        )
+    return listeners
+
+
+def _system(ground: Ground, letters: DeadLetters) -> SystemRoom:
+    async def sql() -> Mapping[str, Any]:
+        await ground.db.ping()
+        return {"kind": ground.db.dialect, "database": ground.db.name}
+
+    async def engine() -> Mapping[str, Any]:
+        sickness = ground.embedded.sickness if ground.embedded else ""
+        usage = await ground.bus.streams.usage()
+        pid = ground.embedded.pid if ground.embedded else None
+        return {"embedded": ground.embedded is not None, "pid": pid, "sickness": sickness, "streams": usage}
+
+    def info() -> Mapping[str, Any]:
+        leadership = ground.leadership
+        return {
+            "pid": os.getpid(),
+            "leader": {"leading": leadership.leading, "fencing_token": leadership.token},
+            "nodes": dict(ground.registry.counts()),
+            "time": ground.clock.wall(),
+        }
+
+    return SystemRoom(
+        version=corral.__version__, checks={"sql": sql, "engine": engine}, dead_letters=letters, info=info
+    )

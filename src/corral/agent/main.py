@@ -81,7 +81,7 @@ def main(words: Sequence[str]) -> int:
     try:
         if verb not in _HELP or not verb or "--help" in rest or "-h" in rest:
             print(_HELP.get(verb, _HELP[""]), end="")
-            return 0 if verb in _HELP else 2
+            return 0 if verb and verb in _HELP else 2
         return _run(verb, rest)
     except CorralError as error:
         print(f"error: {error.message}", file=sys.stderr)

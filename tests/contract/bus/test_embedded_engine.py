@@ -25,6 +25,7 @@ from corral.bus import embedded, engine_health, jetstream, jetstream_accounts
 from corral.bus.embedded import EmbeddedEngine
 from corral.bus.engine_config import EngineSettings, EngineTls
 from corral.bus.engine_process import EngineProcess, find_program, orphans
+from corral.bus.port import BusError
 from corral.bus.realm import NodesClaims, Realm
 from corral.domain.errors import Conflict, OutOfSpace, Unavailable
 from corral.protocol import subjects, topology
@@ -343,3 +344,93 @@ async def test_where_client_certificates_are_asked_for_a_missing_one_is_refused(
         assert (await server.streams.usage())["reports"]["messages"] == 0
         with pytest.raises((errors.Error, OSError)):
             await RawNode.connect(engine.url, engine.node("web-1", "worker"), tls=certificates.context())
+
+
+# -- the connection
+
+
+async def test_what_is_published_while_the_engine_is_away_arrives_later_in_order(
+    tmp_path: Path, eventually: Any
+) -> None:
+    async with RunningEngine(tmp_path / "engine") as engine:
+        server = await engine.connect()
+        before = engine.embedded.starts
+        engine.kill()
+        await eventually(lambda: not server.wire._connection.connected, "the loss was noticed")
+        for number in range(3):
+            await server.wire.publish(subjects.down("web-1", "task"), b"%d" % number)
+        with pytest.raises(BusError):
+            for _ in range(10):
+                await server.wire.publish(subjects.down("web-1", "task"), bytes(1 << 20))
+        with pytest.raises(BusError):
+            await server.wire.request(subjects.rpc("web-1", "status"), b"", timeout_seconds=5)
+        got: list[bytes] = []
+        connection = server.streams._connection
+        await connection.subscribe(subjects.down("web-1", "task"), lambda message: got.append(message.data))
+        await engine.until_restarted(before)
+        await eventually(lambda: len(got) >= 3 or server.connected, "the server is connected again")
+        await server.wire.publish(subjects.down("web-1", "task"), b"last")
+        await eventually(lambda: b"last" in got, "messages arrive again")
+        # The kept ones may leave before the other connection listens again; those that arrive are in order.
+        small = [data for data in got if len(data) == 1]
+        assert small == sorted(small)
+
+
+async def test_a_request_in_flight_fails_when_the_connection_breaks(tmp_path: Path) -> None:
+    async with RunningEngine(tmp_path / "engine") as engine:
+        server = await engine.connect()
+        node = await RawNode.connect(engine.url, engine.node("web-1", "worker"))
+        await node.hear(subjects.rpc("web-1", ">"))  # hears, and never answers
+        asked = asyncio.ensure_future(server.wire.request(subjects.rpc("web-1", "status"), b"", timeout_seconds=60))
+        await asyncio.sleep(0.05)
+        engine.kill()
+        async with asyncio.timeout(5):
+            with pytest.raises(BusError):
+                await asked
+        await node.close()
+
+
+async def test_the_hook_runs_after_every_connect(tmp_path: Path, eventually: Any) -> None:
+    async with RunningEngine(tmp_path / "engine") as engine:
+        server = await engine.connect()
+        runs: list[int] = []
+
+        async def hook() -> None:
+            await server.accounts.push_claims(engine.realm.nodes_jwt(engine.claims))
+            runs.append(1)
+
+        server.on_connect(hook)
+        before = engine.embedded.starts
+        engine.kill()
+        await engine.until_restarted(before)
+        await eventually(lambda: bool(runs), "the hook ran")
+
+
+async def test_an_engine_that_is_not_there_is_an_error_that_says_where(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(Unavailable, match=str(port)):
+        await jetstream.connect([f"nats://127.0.0.1:{port}"], realm=Realm.create(), timeout_seconds=1)
+
+
+async def test_the_newer_acknowledgement_format_is_read_and_answered(tmp_path: Path) -> None:
+    settings = EngineSettings(port=0, ack_format_v2=True)
+    async with RunningEngine(tmp_path / "engine", settings=settings) as engine:
+        server = await engine.connect()
+        node = await RawNode.connect(engine.url, engine.node("web-1", "worker"))
+        for number in range(3):
+            await node.send(subjects.up("web-1", "report"), b"%d" % number)
+            await node.send(subjects.output("web-1", "J1", 1), b"%d" % number)
+        batches = server.streams.batches(subjects.REPORTS, topology.INGEST)
+        got = await batches.next(limit=10, wait_seconds=2)
+        assert len(got[0].ack.split(".")) > 9
+        assert [message.sequence for message in got] == [1, 2, 3]
+        await batches.ack(got)
+        async with asyncio.timeout(5):
+            while (await server.streams.usage())["reports"]["messages"]:
+                await asyncio.sleep(0.01)
+        follow = server.streams.follow(subjects.OUTPUT, subjects.output_filter("J1"), from_sequence=1)
+        async with asyncio.timeout(5):
+            assert [(await anext(follow)).sequence for _ in range(3)] == [1, 2, 3]
+        await follow.aclose()
+        await node.close()

@@ -52,6 +52,14 @@ class Fleet:
         """Submit and return at once; the handle follows, waits, cancels."""
         return await self.jobs.submit(submission(command, on=on, shell=shell, **limits))
 
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Any path of the API below /api/v1, for what has no method here yet: the `data` of the answer."""
+        return await self._api.call(method, path, body=body)
+
+    async def probe(self, path: str) -> int:
+        """The status of one GET outside /api/v1, such as /readyz. Raises Unavailable when nobody answers."""
+        return (await self._api.probe(path))[0]
+
     async def close(self) -> None:
         await self._api.close()
 

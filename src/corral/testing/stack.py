@@ -102,12 +102,11 @@ class Stack:
     async def _ready(self) -> bool:
         probe = connect(self.url, "none")
         try:
-            status, _, _ = await probe.call_raw("/readyz")
+            return await probe.probe("/readyz") == 200
         except CorralError:
             return False
         finally:
             await probe.close()
-        return status == 200
 
     async def simulate(self, count: int, *, processes: int = 2, flags: Sequence[str] = ()) -> None:
         """Enrol `count` simulated nodes, start their hosts and wait until all are online."""

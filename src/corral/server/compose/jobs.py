@@ -11,7 +11,9 @@ from corral.server.application.jobs.cancel import Cancellation
 from corral.server.application.jobs.dispatch import Dispatcher
 from corral.server.application.jobs.events import EventHub
 from corral.server.application.jobs.explain import Explaining
+from corral.server.application.jobs.listing import Listing
 from corral.server.application.jobs.output import OutputReading
+from corral.server.application.jobs.reach import Reach
 from corral.server.application.jobs.retry import Retry
 from corral.server.application.jobs.room import JobRoom
 from corral.server.application.jobs.submit import Submission
@@ -92,6 +94,7 @@ def compose_jobs(ground: Ground) -> Jobs:
         lost_after_seconds=ground.config.jobs.lost_after_seconds,
         retention=retention(ground, output, specs),
     )
+    reading, reach = OutputReading(queries=queries, log=output), Reach(fleet=ground.registry)
     room = JobRoom(
         submission=Submission(
             store=store, fleet=ground.registry, dispatcher=dispatcher, clock=clock, counters=counters
@@ -102,9 +105,10 @@ def compose_jobs(ground: Ground) -> Jobs:
         retry=Retry(store=store, queries=queries, aftermath=aftermath, clock=clock, counters=counters),
         queries=queries,
         explanation=Explaining(store=store, queries=queries, fleet=ground.registry, clock=clock),
-        output=OutputReading(queries=queries, log=output),
+        listing=Listing(queries=queries, output=reading, reach=reach),
+        output=reading,
         events=hub,
-        watching=Watching(queries=queries, output=output, events=hub, clock=clock),
+        watching=Watching(queries=queries, output=output, events=hub, clock=clock, reach=reach),
     )
     return Jobs(
         room=room,

@@ -89,7 +89,7 @@ def compose_nodes(ground: Ground, jobs: Jobs) -> Nodes:
     facts = FactsFeed(
         streams=bus.streams,
         registry=registry,
-        nodes=store,
+        store=store,
         letters=jobs.letters,
         clock=clock,
         count=quarantine.counter("facts"),

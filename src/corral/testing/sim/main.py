@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from corral.domain.errors import CorralError, Unavailable
+from corral.domain.errors import CorralError, NothingMatched, Unavailable
 from corral.runtime.clock import Clock, SystemClock
 from corral.runtime.files import private_dir
 from corral.sdk import Fleet, connect
@@ -110,8 +110,10 @@ async def start_hosts(
 async def _online(fleet: Fleet, prefix: str, wanted: int, clock: Clock, *, patience_seconds: float) -> int:
     deadline = clock.monotonic() + patience_seconds
     while True:
-        answer = await fleet.call("POST", "/nodes/resolve", {"selector": f"{prefix}-* and online"}, missing=None)
-        online = 0 if answer is None else len(answer["nodes"])
+        try:
+            online = len((await fleet.call("POST", "/nodes/resolve", {"selector": f"{prefix}-* and online"}))["nodes"])
+        except NothingMatched:
+            online = 0
         if online >= wanted or clock.monotonic() > deadline:
             return online
         await clock.sleep(0.1)

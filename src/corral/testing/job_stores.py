@@ -99,7 +99,7 @@ class _MemoryJobTx:
         return self._select(lambda row: row.job == job and (nodes is None or row.node in nodes))
 
     async def held(self, job: str, count: int) -> list[TaskRow]:
-        found = self._select(lambda row: row.job == job and row.state is TaskState.QUEUED and row.due_at is None)
+        found = self._select(lambda row: row.job == job and row.held)
         return found[:count]
 
     async def node_keys(self, node: str) -> list[Key]:
@@ -171,11 +171,7 @@ class MemoryJobStore(LedgerJobStore):
         yield _MemoryJobTx(self._db)
 
     async def open_for(self, node: str, *, limit: int, after: tuple[str, int] | None = None) -> Sequence[Delivery]:
-        rows = [
-            row
-            for row in self._db.tasks.values()
-            if row.node == node and row.state in OPEN and not (row.state is TaskState.QUEUED and row.due_at is None)
-        ]
+        rows = [row for row in self._db.tasks.values() if row.node == node and row.state in OPEN and not row.held]
         start = ("", -1) if after is None else after
         last = self._db.tasks.get((start[0], node))
         order = (not (last is not None and last.cancel_asked), start[0])

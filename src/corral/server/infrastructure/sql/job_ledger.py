@@ -51,6 +51,11 @@ class TaskRow:
     result: str
     late: str
 
+    @property
+    def held(self) -> bool:
+        """Held back: queued, and due to nobody."""
+        return self.due_at is None and self.state is TaskState.QUEUED
+
 
 @dataclass(slots=True)
 class JobRow:
@@ -96,6 +101,9 @@ class Ledger:
             return
         if row.state not in OPEN:
             self._late(row, said)
+            return
+        if row.held:  # it was never sent: only a hostile node could answer it
+            self.ignored += 1
             return
         if said.state is not row.state and not may_move(row.state, said.state):
             self.ignored += 1
@@ -167,7 +175,7 @@ class Ledger:
             return
         self._touch(row)
         row.cancel_asked = True
-        if row.state is TaskState.QUEUED and (row.due_at is None or offline):
+        if row.held or (offline and row.state is TaskState.QUEUED):
             self.end(row, TaskState.CANCELLED, Reason.WITHDRAWN)
         else:
             self._publish(row)
@@ -248,7 +256,7 @@ class Ledger:
         if state is row.state:
             return
         job = self.jobs[row.job]
-        if row.state is TaskState.QUEUED and row.due_at is None:
+        if row.held:
             job.held -= 1
         left = job.counts.get(row.state, 0) - 1
         if left > 0:

@@ -23,7 +23,7 @@ from corral.server.infrastructure.sql.job_ledger import EXPIRE_GRACE_SECONDS, Jo
 from corral.server.infrastructure.sql.job_rows import TASK_NAMES, task_row, task_select, to_delivery, to_task
 from corral.server.infrastructure.sql.job_tx import JobTx, SqlJobTx
 from corral.server.infrastructure.sql.statements import Statement
-from corral.server.infrastructure.sql.values import seconds
+from corral.server.infrastructure.sql.values import clean, seconds
 
 _SWEEP_ROWS: Final = 5000
 """At most so many tasks end in one sweep: the writer is never held for long."""
@@ -64,7 +64,7 @@ class LedgerJobStore:
             state=state,
             finished_at=None if state is JobState.OPEN else job.created_at,
         )
-        held = sum(row.state is TaskState.QUEUED and row.due_at is None for row in rows)
+        held = sum(row.held for row in rows)
         async with self._begin() as tx:
             first = await tx.insert(made, rows, held=held, operation=operation)
         return made if first is None else first
@@ -77,7 +77,7 @@ class LedgerJobStore:
             by_key.setdefault((report.outcome.job, report.node), []).append(report)
         async with self._begin() as tx:
             ledger = Ledger(await tx.jobs({job for job, _ in by_key}), seconds(now))
-            known = sorted(key for key in by_key if key[0] in ledger.jobs)
+            known = sorted(key for key in by_key if key[0] in ledger.jobs and clean(key[1]) == key[1])
             for row in await tx.tasks(known) if known else []:
                 said = by_key.pop((row.job, row.node))
                 for report in sorted(said, key=lambda report: (report.outcome.attempt, report.outcome.seq)):
@@ -128,14 +128,23 @@ class LedgerJobStore:
                     ledger.lose(row)
             return await self._settle(tx, ledger)
 
-    async def settle_node(self, node: str, *, state: TaskState, reason: Reason, now: datetime) -> Changed:
+    async def settle_node(
+        self,
+        node: str,
+        *,
+        state: TaskState,
+        reason: Reason,
+        now: datetime,
+        items: Collection[tuple[str, int]] | None = None,
+    ) -> Changed:
         async with self._begin() as tx:
             keys = await tx.node_keys(node)
             if not keys:
                 return Changed()
             ledger = Ledger(await tx.jobs({job for job, _ in keys}), seconds(now))
             for row in await tx.tasks(sorted(keys)):
-                ledger.end(row, state, reason)
+                if items is None or (row.state is not TaskState.QUEUED and (row.job, row.attempt) in items):
+                    ledger.end(row, state, reason)
             return await self._settle(tx, ledger)
 
     async def _settle(self, tx: JobTx, ledger: Ledger) -> Changed:

@@ -76,6 +76,13 @@ _REVOKE: Final = Statement(
     update nodes set revoked = true, revoked_reason = :reason, resource_version = resource_version + 1 where id = :id
     """
 )
+_RESET: Final = Statement(
+    """
+    update nodes set daemon_key = '', worker_key = '', revoked = false, revoked_reason = '',
+                     resource_version = resource_version + 1
+    where id = :id
+    """
+)
 _ADD_REVOCATIONS: Final = Statement(
     """
     insert into revocations ("key", node, at) select v.k, v.node, v.at from $rows where v.k is not null
@@ -214,16 +221,27 @@ class SqlNodeStore:
 
     async def revoke(self, node: str, *, reason: str, now: datetime) -> Node:
         async with self._db.write() as tx:
-            found = (await _locked(tx, [node]))[0]
-            keys = [key for key in (found.daemon_key, found.worker_key) if key]
-            await tx.run(_ADD_REVOCATIONS, [(key, node, seconds(now)) for key in dict.fromkeys(keys)])
+            await _revoke_keys(tx, node, now)
             await tx.run(_REVOKE, id=node, reason=clean(reason))
+            return to_node((await tx.rows(_SOME, ids=as_set([node])))[0])
+
+    async def reset(self, node: str, *, now: datetime) -> Node:
+        async with self._db.write() as tx:
+            await _revoke_keys(tx, node, now)
+            await tx.run(_RESET, id=node)
             return to_node((await tx.rows(_SOME, ids=as_set([node])))[0])
 
     async def revocations(self) -> Mapping[str, int]:
         """Rounded up: a credential issued in the same second must be covered too."""
         async with self._db.read() as tx:
             return {row[0]: int(-(-row[1] // 1)) for row in await tx.rows(_REVOCATIONS)}
+
+
+async def _revoke_keys(tx: Tx, node: str, now: datetime) -> None:
+    """Raises NotFound."""
+    found = (await _locked(tx, [node]))[0]
+    keys = [key for key in (found.daemon_key, found.worker_key) if key]
+    await tx.run(_ADD_REVOCATIONS, [(key, node, seconds(now)) for key in dict.fromkeys(keys)])
 
 
 async def _locked(tx: Tx, nodes: Collection[str]) -> Sequence[Node]:

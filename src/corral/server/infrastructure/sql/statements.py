@@ -21,6 +21,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from corral.server.infrastructure.sql.values import clean
+
 Dialect = Literal["sqlite", "postgresql"]
 Rows = Sequence[Sequence[Any]]
 
@@ -104,8 +106,8 @@ def as_json(rows: Rows) -> str:
 
 
 def as_set(values: Iterable[str]) -> str:
-    """The bound value of `$in(name)`."""
-    return msgspec.json.encode(list(values)).decode()
+    """The bound value of `$in(name)`. What no column can hold (a NUL) is in no set."""
+    return msgspec.json.encode([clean(value) for value in values]).decode()
 
 
 _DECODE: Final = msgspec.json.Decoder(list[list[Any]])

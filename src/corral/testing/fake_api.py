@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import h11
 
 from corral.domain.errors import BadSelector, CorralError, Denied, NotFound, NothingMatched, Unauthenticated
+from corral.runtime.clock import SystemClock
 from corral.runtime.lifecycle import TaskSet
 from corral.testing.fake_jobs import START, Act, FakeJob, default_act, iso_text, new_task, node
 
@@ -63,6 +64,16 @@ class FakeApi:
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
+
+    def settle(self, seconds: float = 10.0) -> None:
+        """Wait until no command runs any more that ends by itself."""
+        clock = SystemClock()
+        until = clock.monotonic() + seconds
+        pause = threading.Event()
+        while any(job.busy for job in self.jobs.values()):
+            if clock.monotonic() > until:
+                raise TimeoutError(f"jobs still run after {seconds:g} s")
+            pause.wait(0.005)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -73,6 +73,8 @@ class FakeJob:
     tasks: dict[str, dict[str, Any]]
     log: list[tuple[str, Any]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    busy: int = 0
+    """Commands that will end by themselves."""
 
     def emit(self, event: str, data: Any) -> None:
         self.log.append((event, json.loads(json.dumps(data))))
@@ -98,9 +100,16 @@ class FakeJob:
     def start(self, owner: TaskSet, act: Callable[[str, Mapping[str, Any]], Act]) -> None:
         for name, task in self.tasks.items():
             if task["state"] == "queued" and task["reason"] != "offline":
+                self.busy += 1
                 owner.start(self._perform(task, act(name, self.body)), name=name)
 
     async def _perform(self, task: dict[str, Any], act: Act) -> None:
+        try:
+            await self._act(task, act)
+        finally:
+            self.busy -= 1
+
+    async def _act(self, task: dict[str, Any], act: Act) -> None:
         task.update(state="running", reason="", started_at=iso_text(START))
         self.emit("task", {"tasks": [task]})
         for stream, data in (("stdout", act.stdout), ("stderr", act.stderr)):

@@ -9,7 +9,7 @@ from corral.cli.options import HELP, Duration, target, verb
 from corral.cli.output.nodes import HEADERS, WIDE_HEADERS, page, rows
 from corral.cli.output.table import render
 from corral.cli.session import Session
-from corral.domain.errors import Invalid
+from corral.domain.errors import Invalid, NothingMatched
 from corral.domain.node import check_group, parse_labels
 
 command = click.Group("node", context_settings=HELP, help="Nodes: who is there, in which state, with which labels.")
@@ -19,11 +19,16 @@ ASK_ABOVE_NODES = 20
 async def show_list(session: Session, target: str | None, presence: str | None) -> None:
     async with session.connect() as fleet:
         nodes = await fleet.nodes.list(target, presence=presence)
+    if target and not nodes:
+        which = f"{presence} node" if presence else "node"
+        raise NothingMatched(
+            f"cannot list nodes: no {which} matches {target!r}", element="selector", hint="corral node list"
+        )
     now = session.clock.now()
 
     def table(wide: bool) -> str:
         if not nodes:
-            return "no nodes match" if target or presence else "no nodes yet; enrol one: corral token create"
+            return f"no nodes {presence}" if presence else "no nodes yet; enrol one: corral token create"
         headers = WIDE_HEADERS if wide else HEADERS
         return render(headers, rows(nodes, now, wide=wide), columns=None if wide else session.columns())
 

@@ -12,7 +12,7 @@ from typing import Final
 from corral.cli.output.terminal import cell, clean
 from corral.cli.output.units import show_duration
 from corral.domain.output import Result, group_results
-from corral.domain.task import TaskState
+from corral.domain.task import Reason, TaskState
 from corral.sdk.models import Task
 
 NAMES_SHOWN: Final = 8
@@ -73,6 +73,8 @@ def verdict(task: Task) -> str:
         return "OK"
     if task.waits_for_node:
         return "OFFLINE, still queued"
+    if task.reason == Reason.OFFLINE_SKIPPED:
+        return "OFFLINE, skipped"
     words = task.state.replace("_", " ").upper()
     if task.state == TaskState.FAILED:
         if task.signal is not None:
@@ -101,7 +103,8 @@ def headline(item: Group) -> str:
     if item.seconds is not None:
         low, high = (show_duration(value) for value in item.seconds)
         text += f" in {low}" if low == high else f" in {low} to {high}"
-    why = task.detail or ("" if task.waits_for_node or task.state == TaskState.FAILED else task.reason_text)
+    said = task.waits_for_node or task.state == TaskState.FAILED or task.reason == Reason.OFFLINE_SKIPPED
+    why = task.detail or ("" if said else task.reason_text)
     if why and not task.succeeded:
         text += f": {cell(why)}"
     if task.truncated:

@@ -70,6 +70,8 @@ def read_spec(data: Mapping[str, Any]) -> CommandSpec:
             raise Invalid("expected texts in 'env'")
         spec = from_mapping(data)
         check_spec(JobSpec(target="all", command=spec))
+        for text in (*spec.argv, spec.cwd or "", spec.user or "", *spec.env, *spec.env.values()):
+            text.encode()
         if "\0" in (spec.shell or "") + (spec.script or ""):
             raise Invalid("the text holds a NUL character")
     except (CorralError, ValueError, TypeError, KeyError, OverflowError, binascii.Error) as error:

@@ -109,7 +109,7 @@ class Runner:
         if attempt.delivered_at is None:
             attempt.delivered_at = self._frame.time.now()
         attempt.finished_at = self._frame.time.now()
-        report = attempt.report(token, state, reason, detail=detail[:_DETAIL_CHARS])
+        report = attempt.report(token, state, reason, detail=_shown(detail))
         self._journal.add(self._row(attempt, Phase.DONE, report))
         self.open.add(attempt.key)
         self._outbox.put(attempt.key, report, token, final=True)
@@ -385,7 +385,7 @@ class Runner:
             attempt.timer = None
         attempt.exited = True
         attempt.finished_at = max(finished_at or self._frame.time.now(), attempt.started_at or 0.0)
-        figures: dict[str, Any] = {"detail": detail[:_DETAIL_CHARS], "exit_code": code}
+        figures: dict[str, Any] = {"detail": _shown(detail), "exit_code": code}
         if code is not None and 128 < code <= 128 + signal.NSIG:
             # sh cannot tell `exit 137` from a kill: both are said
             figures["signal"] = code - 128
@@ -512,3 +512,8 @@ class Runner:
             if attempt.timer is not None:
                 attempt.timer.cancel()
         self._sweep()
+
+
+def _shown(detail: str) -> str:
+    """A detail fit for a message: short, and without what UTF-8 cannot say."""
+    return detail[:_DETAIL_CHARS].encode(errors="replace").decode()

@@ -159,11 +159,11 @@ def read_claim(directory: str) -> Claim | None:
         return None
     words = text.split()
     try:
-        return (
-            Claim(int(words[0]), int(words[1]) if len(words) > 1 else None) if text.endswith(b"\n") else Claim(0, None)
-        )
+        if text.endswith(b"\n"):
+            return Claim(int(words[0]), int(words[1]) if len(words) > 1 else None)
     except (ValueError, IndexError):
-        return Claim(0, None)
+        pass
+    return Claim(-1, None)
 
 
 def take_claim(directory: str) -> bool:

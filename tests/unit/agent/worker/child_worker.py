@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+import importlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -48,13 +50,32 @@ class SocketLink:
                         handler(LinkMessage(message["subject"], data))
 
 
+def crash_at(point):
+    """`module:Class.method:before|after` (or `module:function:…`): die by SIGKILL there, the first time it is reached."""
+    module_name, path, when = point.split(":")
+    owner = importlib.import_module(module_name)
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    original = getattr(owner, name)
+
+    def dies(*args, **kwargs):
+        if when == "after":
+            original(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(owner, name, dies)
+
+
 async def main(root, path, key):
+    if os.environ.get("TEST_CRASH"):
+        crash_at(os.environ["TEST_CRASH"])
     link = SocketLink(path)
     worker = Worker(
         node_id="n1",
         state=StateDir(Path(root)),
         link=link,
-        settings=AgentSettings(state_dir=Path(root)),
+        settings=AgentSettings(state_dir=Path(root), slots=int(os.environ.get("TEST_SLOTS", "10"))),
         clock=SystemClock(),
         keys={"k1": base64.b64decode(key)},
         boot=os.environ.get("TEST_BOOT_ID"),

@@ -340,13 +340,17 @@ class Child:
 
     async def start(self, **environment):
         before, syncs = self.connects, len(self.plane.syncs)
+        await self.spawn(**environment)
+        ready = lambda: self.connects > before and len(self.plane.syncs) > syncs  # noqa: E731  # reads best in one line
+        await self.plane.until(lambda: ready() or self.process.poll() is not None)
+
+    async def spawn(self, **environment):
         script = Path(__file__).with_name("child_worker.py")
         key = base64.b64encode(self.plane.signer.public).decode()
         self.process = subprocess.Popen(
             [sys.executable, str(script), str(self.root), str(self.socket_path), key],
             env={**os.environ, **{k: str(v) for k, v in environment.items()}},
         )
-        await self.plane.until(lambda: self.connects > before and len(self.plane.syncs) > syncs)
 
     def kill(self):
         if self.process is not None:

@@ -199,7 +199,6 @@ async def test_an_old_attempt_that_comes_after_a_new_one_is_withdrawn(rig, tmp_p
         {"shell": "echo \0"},
         {"argv": ["true"], "timeout": -1},
         {"argv": ["true"], "timeout": "soon"},
-        {"argv": ["\ud800"]},
     ],
 )
 async def test_what_is_not_understood_is_rejected_schema(rig, change):
@@ -207,6 +206,13 @@ async def test_what_is_not_understood_is_rejected_schema(rig, change):
     end = await rig.plane.end()
     assert (end["state"], end["reason"]) == ("rejected", "schema"), end
     assert end["detail"]
+
+
+async def test_text_that_is_no_unicode_is_rejected_and_answered(rig):
+    body = rig.plane.task(argv=["LONE", "x"], cwd="/LONE").partition(b"\n")[2].replace(b"LONE", b"\\ud800")
+    rig.plane.push("task", seal(rig.plane.signer, "task", body))
+    end = await rig.plane.end()
+    assert (end["state"], end["reason"]) == ("rejected", "schema")
 
 
 async def test_a_known_must_is_understood(rig):
@@ -231,6 +237,7 @@ async def test_the_servers_policy_is_kept_over_a_restart_and_never_goes_back(rig
 
 
 async def test_the_nodes_own_policy_can_only_narrow(rig, tmp_path):
+    rig.state.root.mkdir(exist_ok=True)
     rig.state.policy.write_text(
         json.dumps({"rules": [{"id": "all", "effect": "allow", "match": {"program": ["*"]}}, *DENY_TOUCH]})
     )
@@ -243,6 +250,7 @@ async def test_the_nodes_own_policy_can_only_narrow(rig, tmp_path):
 
 
 async def test_a_damaged_local_policy_refuses_everything(rig):
+    rig.state.root.mkdir(exist_ok=True)
     rig.state.policy.write_text("{")
     rig.worker._guard._looked_at = float("-inf")
     rig.run("true")

@@ -72,6 +72,7 @@ async def _run(options: UpOptions, place: Place, context: Path, clock: Clock) ->
     parts: list[Child] = [server]
     life = Lifecycle([server, Reaper(waited_for=lambda: {part.pid for part in parts if part.pid}, clock=clock)])
     running = loop.create_task(life.run(signals=()), name="up/server")
+    bundle = loop.create_task(asyncio.to_thread(build_bundle, place.bundle), name="up/bundle")
     fleet: asyncio.Task[None] | None = None
     fleet_life: Lifecycle | None = None
     try:
@@ -81,7 +82,7 @@ async def _run(options: UpOptions, place: Place, context: Path, clock: Clock) ->
         if api is None:
             return 130
         _write_context(context, api)
-        await asyncio.to_thread(build_bundle, place.bundle)
+        await bundle
         children = await _unless(stop, running, _nodes(options, place, api, clock))
         if children is None:
             return 130
@@ -157,10 +158,10 @@ async def _nodes(options: UpOptions, place: Place, api: Api, clock: Clock) -> li
     await nodes.stop_leftovers(place.known_nodes(), clock)
     states = [place.node(number) for number in range(1, options.nodes + 1)]
     new = [state for state in states if not nodes.enrolled_at(state, api.url)]
-    for number, state in enumerate(states, start=1):
+    for state in states:
         nodes.prepare(state)
-        if state in new:
-            await _join(api, place, state, labels=nodes.labels_of(number))
+    numbered = [(number, state) for number, state in enumerate(states, start=1) if state in new]
+    await asyncio.gather(*(_join(api, place, state, labels=nodes.labels_of(number)) for number, state in numbered))
     return [child for state in states for child in nodes.children(place.bundle, state, clock=clock)]
 
 

@@ -10,23 +10,13 @@ from pathlib import Path
 
 from corral.agent.config import StateDir
 from corral.domain.errors import Unavailable
+from corral.domain.policy import DEMO_RULES
 from corral.runtime.clock import Clock
 from corral.runtime.files import private_dir, write_atomic
 from corral.up.child import Child
 from corral.up.place import end
 
 _ROLES = ("web", "web", "db")
-DEMO_POLICY = {
-    "rules": [
-        {
-            "id": "demo-no-power",
-            "effect": "deny",
-            "program": ["reboot", "shutdown", "halt", "poweroff", "init", "telinit"],
-        },
-        {"id": "demo-no-mkfs", "effect": "deny", "program": ["mkfs", "mkfs.*", "wipefs"]},
-        {"id": "demo-no-system-removal", "effect": "deny", "removes": "system"},
-    ]
-}
 
 
 def labels_of(number: int) -> str:
@@ -64,8 +54,7 @@ def enrolled_at(state: StateDir, server_url: str) -> bool:
 
 def prepare(state: StateDir) -> None:
     private_dir(state.root)
-    policy = dict(DEMO_POLICY)
-    write_atomic(state.policy, json.dumps(policy, indent=1).encode(), durable=False)
+    write_atomic(state.policy, json.dumps({"rules": list(DEMO_RULES)}, indent=1).encode(), durable=False)
 
 
 async def stop_leftovers(states: Sequence[StateDir], clock: Clock) -> None:

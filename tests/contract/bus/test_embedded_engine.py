@@ -29,6 +29,7 @@ from corral.bus.port import BusError
 from corral.bus.realm import NodesClaims, Realm
 from corral.domain.errors import Conflict, OutOfSpace, Unavailable
 from corral.protocol import subjects, topology
+from corral.runtime.clock import SystemClock
 from corral.testing.engine import SMALL, RunningEngine
 from corral.testing.raw_node import RawNode
 
@@ -434,3 +435,23 @@ async def test_the_newer_acknowledgement_format_is_read_and_answered(tmp_path: P
             assert [(await anext(follow)).sequence for _ in range(3)] == [1, 2, 3]
         await follow.aclose()
         await node.close()
+
+
+async def test_a_revocation_holds_although_the_servers_clock_stepped_back(tmp_path: Path, eventually: Any) -> None:
+    """The engine keeps claims by their time of issue; older ones with a revocation must still win."""
+    async with RunningEngine(tmp_path / "engine") as engine:
+        server = await engine.connect()
+        engine.realm.save(tmp_path / "realm.json")
+        ahead = Realm.load(tmp_path / "realm.json", SystemClock(5000))
+        bad = engine.node("web-1", "worker")
+        link = await RawNode.connect(engine.url, bad)
+        await server.accounts.push_claims(ahead.nodes_jwt(engine.claims))
+        assert link.connected
+        await engine.revoke(server, bad.public)
+        await eventually(lambda: not link.connected, "the link went", 2.0)
+        before = engine.embedded.starts
+        engine.kill()
+        await engine.until_restarted(before)
+        with pytest.raises(errors.Error):
+            await RawNode.connect(engine.url, bad)
+        await link.close()

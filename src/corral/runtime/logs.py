@@ -24,7 +24,7 @@ from corral.runtime.files import private_dir
 
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 MAX_FIELD_CHARACTERS: Final = 4096
-_OWN: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_OWN: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 _DAY_SECONDS: Final = 86400
 
 

@@ -19,6 +19,9 @@ from corral.server.config import LogSection, ServerConfig, load_server_config
 
 log = logging.getLogger("corral.server")
 
+_CHATTY: Final = ("alembic", "uvicorn", "sqlalchemy", "asyncio", "httpx2")
+"""Libraries that tell at info what nobody running a server wants to know."""
+
 _EXAMPLES: Final = """\
 examples:
   corral server                                    everything on this machine, data in /var/lib/corral
@@ -73,6 +76,8 @@ def setup_logs(section: LogSection) -> None:
         files=section.files,
         days=section.days,
     )
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.DEBUG if section.level == "debug" else logging.WARNING)
 
 
 @contextlib.contextmanager

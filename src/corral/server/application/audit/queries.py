@@ -8,7 +8,7 @@ from typing import Final
 from corral.domain.errors import Invalid
 from corral.server.application.ports.access import AuditEntry, AuditLog, Caller
 
-LIMIT_MAX: Final = 1000
+LIMIT_MAX: Final = 500
 
 
 class AuditQueries:

@@ -23,7 +23,7 @@ from corral.server.interface.rest.routing import PREFIX, litestar_path
 _ERRORS: Final = {
     400: "Bad input: `element` names the field",
     401: "No credential, or one that is not valid",
-    403: "A valid caller who may not do this",
+    403: "A valid caller who may not do this, or an enrolment that is refused",
     404: "No such thing, or a selector that picks nothing",
     409: "In use, changed meanwhile, or in a state where this cannot be done",
     413: "Too large",
@@ -77,7 +77,6 @@ class Document:
                 responses={
                     status: ResponseSpec(data_container=Problem, description=text, generate_examples=False)
                     for status, text in _ERRORS.items()
-                    if not (route.permission is None and status == 403)
                 },
             )
             for route in self._routes

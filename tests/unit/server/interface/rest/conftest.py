@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
@@ -22,7 +21,7 @@ from corral.server.application.access.sessions import Sessions
 from corral.server.application.access.throttle import LoginThrottle
 from corral.server.application.access.tokens import ApiTokens
 from corral.server.application.audit.queries import AuditQueries
-from corral.server.application.ports.access import ApiToken, AuditEntry, Caller, Session, StoredAnswer
+from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import DeadLetter
 from corral.server.application.system.room import SystemRoom
 from corral.server.infrastructure.auth.sealer import AesSealer
@@ -33,91 +32,14 @@ from corral.server.interface.rest.envelope import Envelope, ok
 from corral.server.interface.rest.limits import Limits
 from corral.server.interface.rest.route import Route
 from corral.server.interface.rest.sse import json_event, sse
-
-
-class TokenStore:
-    def __init__(self) -> None:
-        self.rows: dict[str, ApiToken] = {}
-
-    async def add(self, token: ApiToken) -> None:
-        self.rows[token.id] = token
-
-    async def by_hash(self, digest: bytes) -> ApiToken | None:
-        return next((row for row in self.rows.values() if row.hash == digest), None)
-
-    async def list(self) -> Sequence[ApiToken]:
-        return list(self.rows.values())
-
-    async def revoke(self, token: str) -> None:
-        self.rows[token] = replace(self.rows[token], revoked=True)
-
-    async def touch(self, used: Mapping[str, datetime]) -> None:
-        for token, at in used.items():
-            self.rows[token] = replace(self.rows[token], last_used_at=at)
-
-
-class SessionRows:
-    def __init__(self) -> None:
-        self.rows: dict[str, Session] = {}
-
-    async def add(self, session: Session) -> None:
-        self.rows[session.id] = session
-
-    async def get(self, session: str) -> Session | None:
-        return self.rows.get(session)
-
-    async def rotate(self, session: str, *, counter: int, now: datetime) -> bool:
-        row = self.rows.get(session)
-        if row is None or row.revoked or row.counter != counter:
-            return False
-        self.rows[session] = replace(row, counter=counter + 1, rotated_at=now)
-        return True
-
-    async def revoke(self, session: str) -> None:
-        self.rows[session] = replace(self.rows[session], revoked=True)
-
-    async def drop_expired(self, *, now: datetime) -> int:
-        old = [key for key, row in self.rows.items() if row.expires_at <= now]
-        for key in old:
-            del self.rows[key]
-        return len(old)
-
-
-class AuditRows:
-    def __init__(self) -> None:
-        self.rows: list[AuditEntry] = []
-
-    async def add(self, entry: AuditEntry) -> None:
-        self.rows.append(entry)
-
-    async def add_many(self, entries: Sequence[AuditEntry]) -> None:
-        self.rows += entries
-
-    async def list(self, *, limit: int = 50, before: int | None = None) -> Sequence[tuple[int, AuditEntry]]:
-        numbered = [(number, row) for number, row in enumerate(self.rows, 1) if before is None or number < before]
-        return list(reversed(numbered))[:limit]
-
-
-class Answers:
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, str], StoredAnswer] = {}
-
-    async def get(self, key: str, actor: str) -> StoredAnswer | None:
-        return self.rows.get((key, actor))
-
-    async def put(self, key: str, actor: str, answer: StoredAnswer) -> None:
-        self.rows.setdefault((key, actor), answer)
-
-    async def drop_before(self, moment: datetime) -> int:
-        return 0
-
-
-class Letters:
-    async def add(self, letters: Sequence[DeadLetter]) -> None:
-        raise NotImplementedError
-
-    async def list(self, *, limit: int = 50) -> Sequence[DeadLetter]:
-        return [DeadLetter(subject="corral.up.web-1.report", reason="no JSON", body=b"\xff{", node="web-1")][:limit]
+from corral.testing.stores import (
+    MemoryApiTokenStore,
+    MemoryAuditLog,
+    MemoryDatabase,
+    MemoryDeadLetters,
+    MemoryIdempotencyStore,
+    MemorySessionStore,
+)
 
 
 class Things:
@@ -201,10 +123,7 @@ class Stand:
     client: httpx2.AsyncClient
     things: Things
     tokens: ApiTokens
-    token_rows: TokenStore
-    session_rows: SessionRows
-    audit: AuditRows
-    answers: Answers
+    db: MemoryDatabase
     access: AccessRoom
     admin: str
     admin_id: str
@@ -226,9 +145,10 @@ def limits() -> Limits:
 @pytest.fixture
 async def stand(limits: Limits) -> AsyncIterator[Stand]:
     clock = SystemClock()
-    token_rows, session_rows, audit, answers, things = TokenStore(), SessionRows(), AuditRows(), Answers(), Things()
-    tokens = ApiTokens(store=token_rows, clock=clock)
-    sessions = Sessions(store=session_rows, signer=HmacSigner(b"k" * 32), clock=clock)
+    db, things = MemoryDatabase(), Things()
+    audit = MemoryAuditLog(db)
+    tokens = ApiTokens(store=MemoryApiTokenStore(db), clock=clock)
+    sessions = Sessions(store=MemorySessionStore(db), signer=HmacSigner(b"k" * 32), clock=clock)
     authenticate = Authenticate(tokens=tokens, sessions=sessions)
     login = Login(
         codes=LoginCodes(clock=clock), sessions=sessions, tokens=tokens, throttle=LoginThrottle(), clock=clock
@@ -243,15 +163,17 @@ async def stand(limits: Limits) -> AsyncIterator[Stand]:
             raise Unavailable("cannot reach the engine")
         return {}
 
+    letters = MemoryDeadLetters(db)
+    await letters.add([DeadLetter(subject="corral.up.web-1.report", reason="no JSON", body=b"\xff{", node="web-1")])
     rooms = {
         "things": things,
         "access": room,
-        "system": SystemRoom(version="1", checks={"sql": sql, "engine": engine}, dead_letters=Letters()),
+        "system": SystemRoom(version="1", checks={"sql": sql, "engine": engine}, dead_letters=letters),
     }
     frame = Frame(
         authenticate=authenticate,
         record=audit.add,
-        answers=answers,
+        answers=MemoryIdempotencyStore(db),
         sealer=AesSealer(b"k" * 32),
         clock=clock,
         limits=limits,
@@ -265,10 +187,7 @@ async def stand(limits: Limits) -> AsyncIterator[Stand]:
             client=client,
             things=things,
             tokens=tokens,
-            token_rows=token_rows,
-            session_rows=session_rows,
-            audit=audit,
-            answers=answers,
+            db=db,
             access=room,
             admin=secret,
             admin_id=admin.id,

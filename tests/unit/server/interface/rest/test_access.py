@@ -87,12 +87,12 @@ async def test_a_late_reuse_of_the_last_refresh_token_ends_the_session(stand: An
     first = (await stand.client.post(f"{API}/login", json={"token": stand.admin})).json()["data"]
     await stand.client.post(f"{API}/refresh", json={"refresh_token": first["refresh_token"]})
     stand.client.cookies.clear()
-    (row,) = stand.session_rows.rows.values()
+    (row,) = stand.db.sessions.values()
     assert row.rotated_at is not None
     object.__setattr__(row, "rotated_at", row.rotated_at - timedelta(minutes=1))
     late = await stand.client.post(f"{API}/refresh", json={"refresh_token": first["refresh_token"]})
     assert late.status_code == 401
-    assert next(iter(stand.session_rows.rows.values())).revoked
+    assert next(iter(stand.db.sessions.values())).revoked
 
 
 async def test_a_browser_refreshes_by_its_cookie(stand: Any) -> None:
@@ -109,7 +109,7 @@ async def test_revoking_the_api_token_ends_the_sessions_it_opened(stand: Any) ->
     limited = await stand.token("node.read")
     session = (await stand.client.post(f"{API}/login", json={"token": limited})).json()["data"]
     stand.client.cookies.clear()
-    token = next(row for row in stand.token_rows.rows.values() if row.name == "limited")
+    token = next(row for row in stand.db.api_tokens.values() if row.name == "limited")
     await stand.client.delete(f"{API}/api-tokens/{token.id}", headers=stand.bearer())
     answer = await stand.client.post(f"{API}/refresh", json={"refresh_token": session["refresh_token"]})
     assert answer.status_code == 401
@@ -175,9 +175,9 @@ async def test_a_token_is_shown_once_and_only_its_hash_is_kept(stand: Any) -> No
     assert made["token"].startswith("crl_")
     listed = await stand.client.get(f"{API}/api-tokens", headers=stand.bearer())
     assert made["token"] not in listed.text
-    assert [row["name"] for row in listed.json()["data"]] == ["admin", "ci"]
-    assert made["token"] not in repr(stand.token_rows.rows)
-    expired = stand.token_rows.rows[made["id"]]
+    assert {row["name"] for row in listed.json()["data"]} == {"admin", "ci"}
+    assert made["token"] not in repr(stand.db.api_tokens)
+    expired = stand.db.api_tokens[made["id"]]
     object.__setattr__(expired, "expires_at", stand.clock.now() - timedelta(seconds=1))
     assert (await stand.client.get(f"{API}/whoami", headers=stand.bearer(made["token"]))).status_code == 401
 
@@ -194,7 +194,7 @@ async def test_no_secret_reaches_log_audit_or_store(stand: Any, caplog: pytest.L
         await stand.client.get(f"{API}/whoami", headers=stand.bearer(made["token"] + "x"))
     secrets = [stand.admin, made["token"], session["access_token"], session["refresh_token"], link, session["csrf"]]
     seen = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records if record.name != "httpx2")
-    kept = f"{stand.audit.rows!r} {stand.answers.rows!r} {stand.token_rows.rows!r} {stand.session_rows.rows!r}"
+    kept = f"{stand.db.audit!r} {stand.db.answers!r} {stand.db.api_tokens!r} {stand.db.sessions!r}"
     for secret in secrets:
         assert secret not in kept
         assert secret not in seen

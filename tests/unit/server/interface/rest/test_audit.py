@@ -10,7 +10,7 @@ API = "/api/v1"
 async def test_a_write_is_recorded_with_who_what_and_how_it_ended(stand: Any) -> None:
     await stand.client.post(f"{API}/things", json={"name": "a", "secret": "hunter2"}, headers=stand.bearer())
     await stand.client.post(f"{API}/things", json={"name": "taken"}, headers=stand.bearer())
-    done, failed = stand.audit.rows
+    done, failed = stand.db.audit
     assert (done.actor, done.address, done.action, done.target) == (
         "admin",
         "192.0.2.7",
@@ -19,14 +19,14 @@ async def test_a_write_is_recorded_with_who_what_and_how_it_ended(stand: Any) ->
     )
     assert (done.outcome, done.status, done.details) == ("ok", 201, {"name": "a", "made": "T1"})
     assert (failed.outcome, failed.status) == ("failed", 409)
-    assert "hunter2" not in repr(stand.audit.rows)
+    assert "hunter2" not in repr(stand.db.audit)
 
 
 async def test_refusals_are_recorded(stand: Any) -> None:
     await stand.client.get(f"{API}/things/x")
     limited = await stand.token("node.read")
     await stand.client.delete(f"{API}/things/x", headers=stand.bearer(limited))
-    unknown, denied = stand.audit.rows
+    unknown, denied = stand.db.audit
     assert (unknown.actor, unknown.action, unknown.outcome, unknown.status) == (
         "",
         "GET /things/{thing}",
@@ -40,13 +40,13 @@ async def test_plain_reads_are_not_recorded_and_sensitive_ones_are(stand: Any) -
     await stand.client.get(f"{API}/things/x", headers=stand.bearer())
     await stand.client.get(f"{API}/audit", headers=stand.bearer())
     await stand.client.get(f"{API}/things/events", headers=stand.bearer())
-    assert [row.action for row in stand.audit.rows] == ["GET /audit", "GET /things/events"]
+    assert [row.action for row in stand.db.audit] == ["GET /audit", "GET /things/events"]
 
 
 async def test_logins_are_recorded_whether_they_work_or_not(stand: Any) -> None:
     await stand.client.get("/login?code=wrong")
     await stand.client.post(f"{API}/login", json={"token": stand.admin})
-    failed, worked = stand.audit.rows
+    failed, worked = stand.db.audit
     assert (failed.action, failed.outcome) == ("GET /login", "unauthenticated")
     assert (worked.action, worked.outcome, worked.details) == ("POST /login", "ok", {"made": "admin"})
 
@@ -54,7 +54,7 @@ async def test_logins_are_recorded_whether_they_work_or_not(stand: Any) -> None:
 async def test_a_flood_of_refusals_is_counted_instead_of_filling_the_disk(stand: Any) -> None:
     for _ in range(100):
         await stand.client.get(f"{API}/nowhere")
-    assert len(stand.audit.rows) == 60
+    assert len(stand.db.audit) == 60
 
 
 async def test_the_record_is_paged_newest_first(stand: Any) -> None:

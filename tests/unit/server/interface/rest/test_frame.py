@@ -62,7 +62,7 @@ async def test_a_wrong_credential_is_401(stand: Any, authorization: str) -> None
 async def test_a_revoked_token_stops_working_at_once(stand: Any) -> None:
     secret = await stand.token("node.read")
     assert (await stand.client.get(f"{API}/things/x", headers=stand.bearer(secret))).status_code == 200
-    token = next(row for row in stand.token_rows.rows.values() if row.name == "limited")
+    token = next(row for row in stand.db.api_tokens.values() if row.name == "limited")
     gone = await stand.client.delete(f"{API}/api-tokens/{token.id}", headers=stand.bearer())
     assert gone.status_code == 200
     assert (await stand.client.get(f"{API}/things/x", headers=stand.bearer(secret))).status_code == 401

@@ -51,7 +51,7 @@ async def test_keys_belong_to_their_caller(stand: Any) -> None:
 
 async def test_the_stored_answer_is_sealed(stand: Any) -> None:
     await post(stand, "k", {"name": "a"})
-    (row,) = stand.answers.rows.values()
+    (row,) = stand.db.answers.values()
     assert b"shown-once" not in row.body
 
 

@@ -55,14 +55,19 @@ def write(path: Path) -> None:
     write_atomic(path, f"{me.pid} {me.start} {me.boot_id}\n".encode(), durable=False)
 
 
-def read(path: Path) -> Process | None:
-    """Who the file names and still runs; None when it is missing, damaged or stale."""
+def named(path: Path) -> Process | None:
+    """Whom the file names, running or not; None when it is missing or damaged."""
     try:
         pid, start, boot = path.read_text(encoding="ascii", errors="replace").split()
-        process = Process(int(pid), int(start), boot)
+        return Process(int(pid), int(start), boot)
     except (OSError, ValueError):
         return None
-    return process if process.alive else None
+
+
+def read(path: Path) -> Process | None:
+    """Who the file names and still runs; None when it is missing, damaged or stale."""
+    process = named(path)
+    return process if process is not None and process.alive else None
 
 
 def remove(path: Path) -> None:

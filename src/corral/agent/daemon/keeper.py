@@ -44,14 +44,17 @@ class Keeper:
         self._due: Restart | None = None
         self._awaited_until: float | None = None
         self._process: pidfile.Process | None = None
+        self._buried: pidfile.Process | None = None
         self._seen_at = 0.0
         self._ending: tuple[pidfile.Process, float] | None = None
+        self._launched = False
         self.restarted = 0
         self.alert = False
 
     async def run(self, ready: Callable[[], None]) -> None:
         ready()
         self._awaited_until = self._clock.monotonic() + FIRST_SECONDS
+        self._buried = self._workers.named()
         while True:
             self.look()
             await self._clock.sleep(LOOK_SECONDS)
@@ -66,9 +69,11 @@ class Keeper:
             self._gone(now, "it is dead")
         elif self._due is not None:
             if now >= self._due.at:
-                self._launch(now)
+                self._restart(now)
+        elif self._workers.named() not in (None, self._buried):
+            self._gone(now, "it died as it started")  # between two looks
         elif self._awaited_until is not None and now >= self._awaited_until:
-            if self.restarted:
+            if self._launched:
                 self._gone(now, "it did not start")
             else:
                 self._launch(now)
@@ -105,6 +110,7 @@ class Keeper:
 
     def _gone(self, now: float, why: str) -> None:
         self._process = self._ending = self._awaited_until = None
+        self._buried = self._workers.named()
         self._restarts, self._due = self._restarts.died(now)
         self.alert = self.alert or self._due.alert
         log.log(
@@ -116,14 +122,18 @@ class Keeper:
             extra={"action": "worker_alert" if self._due.alert else "worker_died", "restart": self._due.number},
         )
         if now >= self._due.at:
-            self._launch(now)
+            self._restart(now)
+
+    def _restart(self, now: float) -> None:
+        self._due = None
+        self.restarted += self._start
+        self._launch(now)
 
     def _launch(self, now: float) -> None:
-        self._due = None
         self._awaited_until = now + APPEAR_SECONDS
         if not self._start:
             return
-        self.restarted += 1
+        self._launched = True
         try:
             self._workers.start()
         except OSError as error:

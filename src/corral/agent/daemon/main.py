@@ -113,7 +113,7 @@ class Daemon:
         ]
 
     async def _local_status(self, params: dict[str, Any]) -> dict[str, Any]:
-        return {**self.status(), "worker": self.view.last if self.view.answered_at is not None else None}
+        return {**self.status(), "worker": self.view.last}
 
     async def _rpc_status(self, params: dict[str, Any]) -> dict[str, Any]:
         """Live: asks the worker now; {"watch": seconds} samples every two seconds for so long."""

@@ -19,11 +19,24 @@ from corral.runtime.clock import Clock
 
 _COPIED = ("digest", "queued", "spool", "spool_bytes", "slots", "factor", "state_revision", "policy_revision")
 
+_LOOK_SECONDS = 0.5
+
 
 class Presence:
     """Component. `status` asks the worker; whatever it raises means that the worker is down."""
 
-    __slots__ = ("_beat_seconds", "_boot_id", "_clock", "_link", "_restarts", "_status", "_subject", "beats", "name")
+    __slots__ = (
+        "_beat_seconds",
+        "_boot_id",
+        "_clock",
+        "_link",
+        "_restarts",
+        "_status",
+        "_subject",
+        "_worker_missing",
+        "beats",
+        "name",
+    )
 
     def __init__(
         self,
@@ -44,14 +57,28 @@ class Presence:
         self._beat_seconds = beat_seconds
         self._boot_id = boot_id
         self._restarts = restarts
+        self._worker_missing = False
         self.beats = 0
 
     async def run(self, ready: Callable[[], None]) -> None:
         self._link.on_connect(self.beat)
         ready()
         while True:
-            await self._clock.sleep(spread(self._beat_seconds, 0.1))
+            await self._pause()
             await self.beat()
+
+    async def _pause(self) -> None:
+        """Until the next beat is due; a worker that comes up meanwhile is told at once."""
+        left = spread(self._beat_seconds, 0.1)
+        while self._worker_missing and left > _LOOK_SECONDS:
+            await self._clock.sleep(_LOOK_SECONDS)
+            left -= _LOOK_SECONDS
+            try:
+                await self._status()
+            except (CorralError, OSError):
+                continue
+            return
+        await self._clock.sleep(left)
 
     async def beat(self) -> None:
         """Ask the worker (also while the link is down: the keeper watches the same answers), then tell the server."""
@@ -59,6 +86,7 @@ class Presence:
             status: Mapping[str, Any] | None = await self._status()
         except (CorralError, OSError):
             status = None
+        self._worker_missing = status is None
         if not self._link.connected:
             return
         try:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from corral.agent.local import call
+from corral.domain.errors import CorralError
 from corral.runtime.clock import Clock
 
 ANSWER_SECONDS = 2.0
@@ -18,17 +19,20 @@ class WorkerView:
         self._socket = socket
         self._clock = clock
         self.last: dict[str, Any] | None = None
+        """Its latest answer; None once it did not answer."""
         self.answered_at: float | None = None
+        self.server_offset: float | None = None
+        """Server time minus our wall clock, as far as the worker has learnt it."""
 
     async def status(self) -> dict[str, Any]:
         """Raises Unavailable when the worker does not answer."""
-        answer = await call(self._socket, "status", timeout_seconds=ANSWER_SECONDS)
-        self.last = answer if isinstance(answer, dict) else {}
+        try:
+            answer = await call(self._socket, "status", timeout_seconds=ANSWER_SECONDS)
+        except CorralError:
+            self.last = None
+            raise
+        self.last = last = answer if isinstance(answer, dict) else {}
         self.answered_at = self._clock.monotonic()
-        return self.last
-
-    @property
-    def server_offset(self) -> float | None:
-        """Server time minus our wall clock, if the worker has learnt it."""
-        offset = (self.last or {}).get("server_offset")
-        return float(offset) if isinstance(offset, int | float) else None
+        offset = last.get("server_offset")
+        self.server_offset = float(offset) if isinstance(offset, int | float) else None
+        return last

@@ -25,6 +25,10 @@ class Workers(Protocol):
 
     def running(self) -> pidfile.Process | None: ...
 
+    def named(self) -> pidfile.Process | None:
+        """The last one that came up, running or not."""
+        ...
+
     def memory_bytes(self, process: pidfile.Process) -> int: ...
 
     def signal(self, process: pidfile.Process, number: signal.Signals) -> None:
@@ -46,6 +50,9 @@ class LocalWorkers:
 
     def running(self) -> pidfile.Process | None:
         return pidfile.read(self._pid_file)
+
+    def named(self) -> pidfile.Process | None:
+        return pidfile.named(self._pid_file)
 
     def memory_bytes(self, process: pidfile.Process) -> int:
         return resident_bytes(read(f"/proc/{process.pid}/statm"), os.sysconf("SC_PAGE_SIZE"))

@@ -21,6 +21,7 @@ class Hands:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.process: Process | None = None
+        self.last: Process | None = None
         self.memory = 40 << 20
         self.starts: list[float] = []
         self.signals: list[signal.Signals] = []
@@ -30,6 +31,9 @@ class Hands:
 
     def running(self) -> Process | None:
         return self.process
+
+    def named(self) -> Process | None:
+        return self.last
 
     def memory_bytes(self, process: Process) -> int:
         return self.memory
@@ -47,7 +51,7 @@ class Hands:
 
     def appear(self) -> None:
         self.pid += 1
-        self.process = Process(self.pid, self.pid, "boot")
+        self.process = self.last = Process(self.pid, self.pid, "boot")
 
 
 class Scene:
@@ -149,6 +153,17 @@ async def test_a_worker_that_does_not_come_up_is_tried_by_the_same_table(scene: 
     begin = scene.clock.monotonic()
     await scene.run(100)
     assert [at - begin for at in scene.hands.starts] == [5, 25, 55, 85]
+
+
+async def test_a_worker_that_dies_between_two_looks_is_counted(scene: Scene) -> None:
+    await scene.run(FIRST_SECONDS + 1)
+    assert len(scene.hands.starts) == 1
+    scene.hands.process = None
+    await scene.until_started(2)
+    scene.hands.process = None
+    died = scene.clock.monotonic()
+    await scene.until_started(3)
+    assert scene.hands.starts[-1] - died <= 10
 
 
 async def test_where_somebody_else_starts_workers_a_sick_one_is_only_ended() -> None:

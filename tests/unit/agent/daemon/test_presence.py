@@ -112,6 +112,16 @@ async def test_a_worker_that_does_not_answer_is_told_as_down(scene: Scene) -> No
     assert (beat.worker, beat.digest) == ("down", "")
 
 
+async def test_a_worker_that_comes_up_between_two_beats_is_told_within_a_second(scene: Scene) -> None:
+    scene.worker = None
+    scene.start(scene.presence())
+    await settle()
+    await scene.clock.advance(3)
+    scene.worker = WORKER
+    await scene.clock.advance(1)
+    assert [codec.decode(BeatMessage, data).worker for data in scene.sent("beat")] == ["down", "up"]
+
+
 async def test_without_a_link_nothing_is_sent_and_a_reconnect_beats_at_once(scene: Scene) -> None:
     scene.start(scene.presence())
     await settle()

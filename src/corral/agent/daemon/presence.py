@@ -57,7 +57,7 @@ class Presence:
         self._beat_seconds = beat_seconds
         self._boot_id = boot_id
         self._restarts = restarts
-        self._worker_missing = False
+        self._worker_missing = True
         self.beats = 0
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -73,6 +73,8 @@ class Presence:
         while self._worker_missing and left > _LOOK_SECONDS:
             await self._clock.sleep(_LOOK_SECONDS)
             left -= _LOOK_SECONDS
+            if not self._worker_missing:
+                break
             try:
                 await self._status()
             except (CorralError, OSError):

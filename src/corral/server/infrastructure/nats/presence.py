@@ -163,7 +163,15 @@ class PresenceFeed:
             try:
                 beat = decode(BeatMessage, message.data)
             except BadMessage as error:
-                letters.append(_letter(message, node, error))
+                letters.append(
+                    DeadLetter(
+                        subject=message.subject,
+                        node=node,
+                        reason=str(error),
+                        body=message.data[:LETTER_BYTES],
+                        at=self._clock.now(),
+                    )
+                )
                 continue
             beats.append((node, beat))
             self._keeper.note(node, _vitals(beat, wall))
@@ -215,10 +223,6 @@ def _vitals(beat: BeatMessage, wall: float) -> Vitals:
         spool_bytes=beat.spool_bytes,
         skew_seconds=round(beat.sent - wall, 1),
     )
-
-
-def _letter(message: BusMessage, node: str, error: BadMessage) -> DeadLetter:
-    return DeadLetter(subject=message.subject, node=node, reason=str(error), body=message.data[:LETTER_BYTES])
 
 
 async def keep_letters(letters: DeadLetters, found: Sequence[DeadLetter]) -> None:

@@ -81,7 +81,13 @@ class _StreamFeed:
                 said.append((node, self._read(message.data)))
             except BadMessage as error:
                 letters.append(
-                    DeadLetter(subject=message.subject, node=node, reason=str(error), body=message.data[:LETTER_BYTES])
+                    DeadLetter(
+                        subject=message.subject,
+                        node=node,
+                        reason=str(error),
+                        body=message.data[:LETTER_BYTES],
+                        at=self._clock.now(),
+                    )
                 )
         await self._store(said)
         if letters:

@@ -100,8 +100,11 @@ def check_permission(caller: Caller, route: Route) -> None:
         )
 
 
-def _guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A second look behind the frame: whatever way a request found, no handler runs for somebody who may not."""
+async def _guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A second look behind the frame: whatever way a request found, no handler runs for somebody who may not.
+
+    A coroutine, or the web framework would send each request through a thread for it.
+    """
     route: Route = handler.opt["route"]
     if route.permission is None:
         return

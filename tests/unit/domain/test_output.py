@@ -1,6 +1,6 @@
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corral.domain.output import Assembler, Gap, Range, Result, as_text, assemble, group_results
@@ -17,6 +17,7 @@ def chunked(draw):
     return data, draw(st.permutations(ranges))
 
 
+@settings(deadline=None)
 @given(chunked())
 def test_ranges_in_any_order_with_duplicates_give_the_exact_bytes(case):
     data, ranges = case
@@ -24,6 +25,7 @@ def test_ranges_in_any_order_with_duplicates_give_the_exact_bytes(case):
     assert (whole.data, tuple(whole.gaps), whole.cut) == (data, (), False)
 
 
+@settings(deadline=None)
 @given(chunked())
 def test_bytes_come_out_of_an_assembler_once_and_in_order(case):
     data, ranges = case

@@ -96,8 +96,16 @@ class JobStore(Protocol):
         """Queued past not_after + 30 s → expired; delivered or running on nodes not seen since `lost_before` → lost."""
         ...
 
-    async def settle_node(self, node: str, *, state: TaskState, reason: Reason, now: datetime) -> Changed:
-        """End every open task of a node (removed, or its journal was reset)."""
+    async def settle_node(
+        self,
+        node: str,
+        *,
+        state: TaskState,
+        reason: Reason,
+        now: datetime,
+        items: Collection[tuple[str, int]] | None = None,
+    ) -> Changed:
+        """End every open task of a node (it was removed), or only those (job, attempt) of `items` it had accepted (journal reset)."""
         ...
 
 

@@ -19,7 +19,7 @@ from corral.bus.port import BusMessage, Streams, Wire
 from corral.domain.errors import CorralError, NotFound
 from corral.domain.ids import NODE_ID, OBJECT_ID
 from corral.domain.job import CommandSpec
-from corral.domain.task import OPEN, Outcome, Reason, Task, TaskState
+from corral.domain.task import OPEN, Reason, Task, TaskState
 from corral.protocol import codec, subjects
 from corral.protocol.codec import BadMessage
 from corral.protocol.messages import VERSION, SyncAnswer, SyncRequest
@@ -28,7 +28,7 @@ from corral.runtime.backoff import RECONNECT
 from corral.runtime.clock import Clock
 from corral.server.application.jobs.aftermath import Aftermath
 from corral.server.application.jobs.counters import Counters
-from corral.server.application.ports.jobs import Delivery, JobQueries, JobStore, Reported
+from corral.server.application.ports.jobs import Delivery, JobQueries, JobStore
 from corral.server.infrastructure.nats.down import NatsDown
 
 BATCH: Final = 100
@@ -225,28 +225,25 @@ class SyncResponder:
         now = self._clock.monotonic()
         before = self._missing.pop(node, {})
         first_seen = {item: before.get(item, now) for item in missing}
-        gone = [item for item, since in first_seen.items() if now - since >= ASK_AGAIN_SECONDS]
+        gone = {item for item, since in first_seen.items() if now - since >= ASK_AGAIN_SECONDS}
         waiting = {item: since for item, since in first_seen.items() if item not in gone}
         if waiting:
             self._missing[node] = waiting
             await self._down.poke([node])
-        reports = [report for item in gone if (report := await self._lost(node, item)) is not None]
-        if not reports:
+        if not gone:
             return
-        self._counters.add("journal_lost_total", len(reports))
-        log.warning(
-            "Node %s no longer knows %d tasks it had accepted; they are lost", node, len(reports),
-            extra={"action": "journal_reset", "node": node},
-        )  # fmt: skip
-        self._aftermath.of(await self._store.apply(reports, now=self._clock.now()))
-
-    async def _lost(self, node: str, item: Item) -> Reported | None:
-        job, attempt = item
-        task = await self._task(job, node)
-        if task is None or task.attempt != attempt or task.state not in OPEN - {TaskState.QUEUED}:
-            return None
-        outcome = Outcome(job=job, attempt=attempt, seq=task.seq + 1, state=TaskState.LOST, reason=Reason.JOURNAL_RESET)
-        return Reported(node=node, outcome=outcome)
+        changed = await self._store.settle_node(
+            node, state=TaskState.LOST, reason=Reason.JOURNAL_RESET, now=self._clock.now(), items=gone
+        )
+        if changed.tasks:
+            self._counters.add("journal_lost_total", len(changed.tasks))
+            log.warning(
+                "Node %s no longer knows %d tasks it had accepted; they are lost",
+                node,
+                len(changed.tasks),
+                extra={"action": "journal_reset", "node": node},
+            )
+            self._aftermath.of(changed)
 
     async def _task(self, job: str, node: str) -> Task | None:
         try:

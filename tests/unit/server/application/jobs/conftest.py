@@ -1,4 +1,4 @@
-"""The jobs room over an SQLite file, a fleet in memory and a way down that writes down what it is told."""
+"""The jobs room over stores and a fleet in memory and a way down that writes down what it is told."""
 
 import asyncio
 import itertools
@@ -27,11 +27,8 @@ from corral.server.application.jobs.sweep import Sweeper
 from corral.server.application.jobs.watch import Watching
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import OutputChunk, Reported
-from corral.server.infrastructure.sql.database import Database
-from corral.server.infrastructure.sql.jobs import SqlJobStore
-from corral.server.infrastructure.sql.jobs_queries import SqlJobQueries
-from corral.server.infrastructure.sql.migrate import migrate
 from corral.testing.clock import FakeClock
+from corral.testing.stores import MemoryDatabase, MemoryJobQueries, MemoryJobStore
 
 CALLER = Caller(name="ann")
 
@@ -129,8 +126,8 @@ class World:
     fleet: SetFleet
     down: NotingDown
     log: ListLog
-    store: SqlJobStore
-    queries: SqlJobQueries
+    store: MemoryJobStore
+    queries: MemoryJobQueries
     counters: Counters
     dispatcher: Dispatcher
     events: EventHub
@@ -157,11 +154,10 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path):
-    db = Database(f"sqlite:///{tmp_path}/corral.db")
-    await migrate(db)
+def world():
+    db = MemoryDatabase()
     clock, fleet, down, log = FakeClock(), SetFleet(), NotingDown(), ListLog()
-    store, queries, counters = SqlJobStore(db), SqlJobQueries(db), Counters()
+    store, queries, counters = MemoryJobStore(db), MemoryJobQueries(db), Counters()
     events = EventHub(counters=counters)
     dispatcher = Dispatcher(store=store, down=down, fleet=fleet, clock=_Real(clock), counters=counters)
     aftermath = Aftermath(events=events, dispatcher=dispatcher)
@@ -182,8 +178,7 @@ async def world(tmp_path):
         ),
     )
     sweeper = Sweeper(store=store, aftermath=aftermath, clock=clock, counters=counters)
-    yield World(clock, fleet, down, log, store, queries, counters, dispatcher, events, aftermath, sweeper, room)
-    await db.close()
+    return World(clock, fleet, down, log, store, queries, counters, dispatcher, events, aftermath, sweeper, room)
 
 
 class _Real:

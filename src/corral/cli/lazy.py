@@ -13,12 +13,16 @@ from corral.cli.options import HELP
 
 @dataclass(frozen=True)
 class Entry:
-    """`module` holds the click command `attribute`; with `program` it is a program with `main(words)` of its own."""
+    """`module` holds the click command `attribute`; with `program` it is a program with `main(words)` of its own.
+
+    `words` are put before what the user typed.
+    """
 
     module: str
     help: str
     attribute: str = "command"
     program: bool = False
+    words: tuple[str, ...] = ()
 
 
 NOUNS: Final[dict[str, Entry]] = {
@@ -28,7 +32,7 @@ NOUNS: Final[dict[str, Entry]] = {
     "token": Entry("corral.cli.commands.token", "Join tokens, which enrol nodes: create, list, revoke."),
     "agent": Entry("corral.cli.commands.agent", "The agent of a node: enroll, status, bundle, list, remove."),
     "audit": Entry("corral.cli.commands.audit", "Who did what: list."),
-    "system": Entry("corral.cli.commands.system", "The control plane: status, init, backup, restore."),
+    "system": Entry("corral.cli.commands.system", "The control plane: status."),
     "config": Entry("corral.cli.commands.config", "Which server and settings are in use, and from where: show."),
     "login": Entry("corral.cli.commands.login", "Remember a server and an API token."),
     "doctor": Entry("corral.cli.commands.doctor", "Check an installation and say what to do."),
@@ -65,11 +69,11 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
 
-def program(name: str, entry: Entry, words: tuple[str, ...] = ()) -> click.Command:
+def program(name: str, entry: Entry) -> click.Command:
     """A command that hands its words over to another program's `main`, untouched."""
 
     def run(rest: tuple[str, ...]) -> int:
-        status: int = importlib.import_module(entry.module).main([*words, *rest])
+        status: int = importlib.import_module(entry.module).main([*entry.words, *rest])
         return status
 
     return click.Command(

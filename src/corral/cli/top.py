@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 NODES_MAX: Final = 200
 AT_ONCE: Final = 8
-_FIRST: Final = ("cpu", "mem", "load1", "load")
+_FIRST: Final = ("cpu_percent", "mem_percent", "load1")
+_NAMES: Final = {"cpu_percent": "CPU %", "mem_percent": "MEM %", "load1": "LOAD"}
 
 
 async def show_top(session: Session, nodes: tuple[str, ...], target: str | None, interval: float | None) -> int:
@@ -77,7 +78,12 @@ def _table(session: Session, samples: Mapping[str, Mapping[str, Any]], *, wide: 
         values = sample.get("values") or {}
         cells = [_number(values.get(key)) for key in shown]
         rows.append([name, *cells, show_ago(_when(sample.get("at")), now)])
-    return render(["NODE", *(key.upper() for key in shown), "SAMPLED"], rows, columns=session.columns())
+    return render(["NODE", *(_heading(key) for key in shown), "SAMPLED"], rows, columns=session.columns())
+
+
+def _heading(key: str) -> str:
+    """`disk./` → `DISK / %`."""
+    return _NAMES.get(key) or (f"DISK {key[5:]} %" if key.startswith("disk./") else key.upper())
 
 
 def _when(at: object) -> datetime | None:

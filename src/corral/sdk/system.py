@@ -24,6 +24,11 @@ class System:
         answer: dict[str, Any] = await self._api.call("GET", "/whoami")
         return answer
 
+    async def login_code(self) -> dict[str, Any]:
+        """{"code", "path", "expires_at"}: whoever opens `path` in a browser is logged in as this caller, once."""
+        answer: dict[str, Any] = await self._api.call("POST", "/login-codes")
+        return answer
+
     async def audit(self, *, limit: int | None = 50) -> list[dict[str, Any]]:
         """The newest entries first."""
         return await self._api.pages("/audit", limit=limit)

@@ -251,7 +251,7 @@ class FakeApi:
                 self._node(name).update(revoked=True, revoked_reason=body["reason"], presence="offline")
                 return self._ok(None)
             case "GET", "nodes", name, "metrics":
-                values = {"cpu": 12.5, "mem": 40.0, "load1": 0.4, "disk./": 71.0}
+                values = {"cpu_percent": 12.5, "mem_percent": 40.0, "load1": 0.4, "disk./": 71.0}
                 return self._ok({"samples": [{"at": iso_text(START), "values": values}] if self._node(name) else []})
             case "POST", "tokens":
                 id = f"T{len(self.join_tokens) + 1:03}"
@@ -271,6 +271,8 @@ class FakeApi:
                 return self._ok(None)
             case "GET", "whoami":
                 return self._ok({"name": "admin", "kind": "token", "permissions": ["*"]})
+            case "POST", "login-codes":
+                return self._ok({"code": "abc", "path": "/login?code=abc", "expires_at": iso_text(START)}, status=201)
             case "GET", "audit":
                 row = {
                     "at": iso_text(START),

@@ -67,6 +67,10 @@ def test_login_checks_and_stores_the_token(
     assert cli("node", "list", "-o", "name").status == 0
 
 
+def test_a_login_link_is_made_for_the_browser(cli: Callable[..., Any], api: FakeApi) -> None:
+    assert cli("login", "--link").out == f"{api.url}/login?code=abc\n"
+
+
 def test_login_without_a_token_and_without_a_terminal_says_how(
     cli: Callable[..., Any], api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,4 +74,4 @@ def test_the_command_prints_what_its_golden_file_holds(
     text = f"$ corral {' '.join(words)}\n{result.out}"
     text += f"--- stderr\n{result.err}" if result.err else ""
     text = f"{text}--- exit {result.status}\n".replace(api.url, "http://SERVER")
-    golden(name, re.sub(r"\bin \d+\.\d+ s( to \d+\.\d+ s)?", "in T", text))
+    golden(name, re.sub(r"\bin [\d.]+ s( to [\d.]+ s)?", "in T", text))

@@ -52,14 +52,15 @@ def test_what_is_no_size_is_refused(text: str) -> None:
     ("seconds", "text"),
     [
         (None, "-"),
-        (0, "0.00 s"),
+        (0, "0 s"),
+        (1.0, "1 s"),
         (0.123, "0.12 s"),
         (1.25, "1.2 s"),
         (9.96, "10 s"),
         (59.4, "59 s"),
         (60, "1m"),
         (90061, "1d1h"),
-        (-5, "0.00 s"),
+        (-5, "0 s"),
     ],
 )
 def test_durations_are_shown_with_two_units_at_most(seconds: float | None, text: str) -> None:

@@ -13,27 +13,20 @@ from corral.cli.lazy import Entry, LazyGroup
 from corral.cli.options import HELP, target, verb
 from corral.cli.session import Session
 
+
+def _on_node(verb: str, help: str) -> Entry:
+    return Entry("corral.agent.main", f"On the node: {help}", program=True, words=(verb,))
+
+
 ON_NODE = {
-    "enroll": Entry("corral.agent.main", "On the node: join a fleet with a token.", program=True),
-    "status": Entry("corral.agent.main", "On the node: how its agent is.", program=True),
-    "daemon": Entry("corral.agent.main", "On the node: run the daemon.", program=True),
-    "worker": Entry("corral.agent.main", "On the node: run the worker.", program=True),
-    "renew": Entry("corral.agent.main", "On the node: renew its credential.", program=True),
+    "enroll": _on_node("enroll", "join a fleet with a token."),
+    "status": _on_node("status", "how its agent is."),
+    "daemon": _on_node("daemon", "run the daemon."),
+    "worker": _on_node("worker", "run the worker."),
+    "renew": _on_node("renew", "renew its credential."),
 }
 
-
-class AgentGroup(LazyGroup):
-    """Hands a node's verbs over with the verb itself as first word, as the zipapp does."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in ON_NODE:
-            from corral.cli.lazy import program
-
-            return program(cmd_name, ON_NODE[cmd_name], (cmd_name,))
-        return super().get_command(ctx, cmd_name)
-
-
-command = AgentGroup("agent", entries=ON_NODE, context_settings=HELP, help="The agent of a node.")
+command = LazyGroup("agent", entries=ON_NODE, context_settings=HELP, help="The agent of a node.")
 
 
 @verb(command, "list", examples=("corral agent list", "corral agent list --online -o name"))

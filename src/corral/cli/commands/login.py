@@ -9,9 +9,11 @@ import click
 
 from corral.cli import exits
 from corral.cli.options import verb
+from corral.cli.output.units import show_time
 from corral.cli.session import Session, interactive
 from corral.domain.errors import Invalid
 from corral.sdk.context import Context, find_context, save_context
+from corral.sdk.models import parse_time
 
 
 @verb(
@@ -21,12 +23,20 @@ from corral.sdk.context import Context, find_context, save_context
     examples=(
         "corral login --url https://corral.example.com:8443 --ca ca.pem     (asks for the token)",
         "corral login --url https://corral.example.com:8443 --token-file token.txt",
+        "corral login --link                                                (for the browser)",
         "pass show corral | corral login --url https://corral.example.com:8443 --token-file -",
     ),
 )
+@click.option("--link", is_flag=True, help="Print a one-time link that logs a browser in; store nothing.")
 @click.option("--no-check", is_flag=True, help="Store it without asking the server.")
-async def command(session: Session, no_check: bool) -> int:
+async def command(session: Session, link: bool, no_check: bool) -> int:
     """Remember a server and an API token in ~/.config/corral/local.json (readable by you alone)."""
+    if link:
+        async with session.connect() as fleet:
+            code = await fleet.system.login_code()
+        session.note(f"good once, until {show_time(parse_time(code.get('expires_at')))}:")
+        session.out(f"{session.context().url}{code['path']}")
+        return exits.OK
     context = session.context()
     token = context.token if session.token_file is not None else None
     if token is None and "CORRAL_TOKEN" in context.origin.get("token", ""):

@@ -7,16 +7,16 @@ from typing import Any
 
 from corral.cli.lazy import Entry, LazyGroup
 from corral.cli.options import HELP, verb
+from corral.cli.output.nodes import scalar
 from corral.cli.output.terminal import cell
 from corral.cli.session import Session
 
-PROGRAMS = {
-    "init": Entry("corral.server.setup.main", "Make CA, certificates, keys and configuration.", program=True),
-    "backup": Entry("corral.server.setup.main", "Copy database, keys and objects into one file.", program=True),
-    "restore": Entry("corral.server.setup.main", "Bring a backup back.", program=True),
-}
+PROGRAMS: dict[str, Entry] = {}
+"""Verbs that run on the server's own machine, without a server to talk to: name → program."""
 
-command = LazyGroup("system", context_settings=HELP, help="The control plane: its state and its setup.")
+command = LazyGroup(
+    "system", entries=PROGRAMS, context_settings=HELP, help="The control plane: its state and its setup."
+)
 
 
 @verb(command, "status", examples=("corral system status", "corral system status -o json"))
@@ -30,19 +30,15 @@ async def status(session: Session) -> None:
 
 
 def tree(data: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Nested answers as indented lines."""
+    """Nested answers as indented lines; a part of a part on one line."""
     lines: list[str] = []
+    wide = max((len(cell(key)) for key in data), default=0)
     for key, value in data.items():
-        if isinstance(value, Mapping):
-            lines += [f"{indent}{cell(key)}", *tree(value, indent + "  ")]
-        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            lines.append(f"{indent}{cell(key)}")
-            for item in value:
-                lines.append(f"{indent}  " + "  ".join(f"{cell(k)}={cell(v)}" for k, v in item.items()))
+        head = f"{indent}{cell(key):<{wide}}"
+        if isinstance(value, Mapping) and not indent:
+            lines += [head.rstrip(), *tree(value, "  ")]
+        elif isinstance(value, Mapping) and any(isinstance(item, Mapping) for item in value.values()):
+            lines += [head.rstrip(), *tree(value, indent + "  ")]
         else:
-            words = {True: "yes", False: "no", None: "-"} if value is None or isinstance(value, bool) else {}
-            shown = (
-                ", ".join(cell(item) for item in value) if isinstance(value, list) else cell(words.get(value, value))
-            )
-            lines.append(f"{indent}{cell(key):<{max(1, 8 - len(indent))}} {shown}")
+            lines.append(f"{head}  {scalar(value)}".rstrip())
     return lines

@@ -92,4 +92,21 @@ def fact(key: str, value: object) -> str:
             return f"{show_size(value)} ({value})"
         if key.startswith("uptime"):
             return show_duration(float(value))
+    return scalar(value)
+
+
+def scalar(value: object) -> str:
+    """Any JSON value on one line: `a, b` for lists, `k=v k=v` for objects, yes and no."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return " ".join(f"{cell(key)}={scalar(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return (
+            "; ".join(scalar(item) for item in value)
+            if any(isinstance(i, Mapping) for i in value)
+            else ", ".join(scalar(item) for item in value)
+        )
     return cell(value)

@@ -53,11 +53,11 @@ def parse_size(text: str, *, element: str = "size") -> int:
 
 
 def show_duration(seconds: float | None) -> str:
-    """`0.12 s`, `42 s`, `5m`, `1h30m`, `3d4h`: two units at most."""
+    """`0.12 s`, `3 s`, `5m`, `1h30m`, `3d4h`: two units at most."""
     if seconds is None:
         return "-"
     seconds = max(0.0, seconds)
-    if seconds < 9.95:
+    if seconds < 9.95 and seconds != int(seconds):
         return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:

@@ -123,7 +123,7 @@ class JetStreamObjects:
         try:
             await self._purge(bucket, object_chunks(bucket, nuid))
         except BusError:
-            pass  # the engine is away; unnamed chunks are found and purged by retention
+            pass  # the engine is away: these bytes stay, unnamed, and count against the bucket's bound
 
 
 class _Window:
@@ -142,21 +142,29 @@ class _Window:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
+            # Also after a failure: a chunk still on its way would be stored after the purge that follows.
+            for _slot in range(WINDOW):
+                await self._slot(ACK_SECONDS if kind is None else 1.0)
             if kind is None:
-                for _slot in range(WINDOW):
-                    await self._slot()
                 self._check()
+        except BusError:
+            if kind is None:
+                raise
         finally:
             await self._subscription.close()
 
     async def send(self, subject: str, data: bytes) -> None:
         await self._slot()
-        self._check()
-        await self._connection.publish(subject, data, reply=self._inbox)
-
-    async def _slot(self) -> None:
         try:
-            async with asyncio.timeout(ACK_SECONDS):
+            self._check()
+            await self._connection.publish(subject, data, reply=self._inbox)
+        except BaseException:
+            self._free.release()  # nothing was sent, so no acknowledgement will do it
+            raise
+
+    async def _slot(self, seconds: float = ACK_SECONDS) -> None:
+        try:
+            async with asyncio.timeout(seconds):
                 await self._free.acquire()
         except TimeoutError:
             raise BusError(

@@ -1,4 +1,4 @@
-"""One child process that is kept running: restarted with backoff when it dies, asked to stop at the end."""
+"""One child process: restarted with backoff when it dies (unless somebody else keeps it), asked to stop at the end."""
 
 from __future__ import annotations
 
@@ -19,15 +19,26 @@ _HEALTHY_SECONDS = 60.0
 
 
 class Child:
-    """Component: a process with its output in a log file. `ready` is called as soon as it was started."""
+    """Component: a process with its output in a log file. `ready` is called as soon as it was started.
+
+    `kept_by` names who starts it again when it dies, if that is not us.
+    """
 
     def __init__(
-        self, *, name: str, argv: Sequence[str], log_file: Path, clock: Clock, env: Mapping[str, str] | None = None
+        self,
+        *,
+        name: str,
+        argv: Sequence[str],
+        log_file: Path,
+        clock: Clock,
+        env: Mapping[str, str] | None = None,
+        kept_by: str = "",
     ) -> None:
         self.name = name
         self.argv = list(argv)
         self._log_file = log_file
         self._clock = clock
+        self._kept_by = kept_by
         self._env = dict(os.environ if env is None else env)
         self.pid: int | None = None
         self.restarts = 0
@@ -44,6 +55,9 @@ class Child:
                 await self._stop(process)
                 raise
             self.pid = None
+            if self._kept_by:
+                log.warning("%s ended with status %d; %s starts it again", self.name, status, self._kept_by)
+                await asyncio.Event().wait()
             tries = 0 if self._clock.monotonic() - started > _HEALTHY_SECONDS else tries + 1
             delay = RESTART.delay(tries)
             self.restarts += 1

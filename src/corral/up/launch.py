@@ -55,7 +55,7 @@ async def launch(options: UpOptions) -> int:
         if ended:
             log.info("ended %d processes that were still running", ended)
         if options.ephemeral:
-            context.unlink(missing_ok=True)
+            _forget_context(context, place)
         lock.release()
 
 
@@ -152,6 +152,16 @@ async def _ready(place: Place, ports: Ports, clock: Clock) -> Api:
 def _write_context(path: Path, api: Api) -> None:
     private_dir(path.parent)
     write_atomic(path, json.dumps({"url": api.url, "token": api.token, "ca": None}).encode(), durable=False)
+
+
+def _forget_context(path: Path, place: Place) -> None:
+    """Remove the context, unless another `corral up` has put its own there meanwhile."""
+    try:
+        token = place.admin_token.read_text().strip()
+        if json.loads(path.read_bytes())["token"] == token:
+            path.unlink()
+    except (OSError, ValueError, KeyError):
+        pass
 
 
 async def _nodes(options: UpOptions, place: Place, api: Api, clock: Clock) -> list[Child]:

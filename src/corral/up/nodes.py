@@ -83,6 +83,7 @@ def children(bundle: Path, state: StateDir, *, clock: Clock) -> list[Child]:
             argv=agent_argv(bundle, role, "--state", str(state.root)),
             log_file=state.log(f"{role}-output"),
             clock=clock,
+            kept_by="its daemon" if role == "worker" else "",
         )
         for role in ("worker", "daemon")
     ]

@@ -11,12 +11,13 @@ DONE                                   send its output and report again
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from corral.agent.worker.attempt import Attempt, Phase
 from corral.agent.worker.frame import Frame
@@ -34,7 +35,9 @@ from corral.runtime.proctree import carries
 
 log = logging.getLogger("corral.worker.adoption")
 
-_ORPHAN_SECONDS = 24 * 3600.0
+_ORPHAN_SECONDS: Final = 24 * 3600.0
+_LOOKS: Final = 5
+_LOOK_SECONDS: Final = 0.2
 
 
 class Adoption:
@@ -119,7 +122,9 @@ class Adoption:
                 attempt, TaskState.REJECTED, Reason.SCHEMA, "the journalled task cannot be read any more"
             )
 
-    def _starting(self, attempt: Attempt, row: Row) -> None:
+    def _starting(self, attempt: Attempt, row: Row, looks: int = 0) -> None:
+        if self._runner.stopped:
+            return
         attempt.spec = self._spec(attempt)
         if self._over(attempt):
             return
@@ -133,6 +138,10 @@ class Adoption:
             claim = read_claim(attempt.directory) or Claim(-1, None)
         if claim.pid == 0:
             self._run_anew(attempt)
+        elif claim.pid < 0 and looks < _LOOKS:
+            # the wrapper may be between making the file and writing its pid: look again before calling it gone
+            self._runner.restore(attempt)
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._starting, attempt, row, looks + 1)
         elif not self._adopt(attempt, claim) and not self._over(attempt):
             self._runner.settle(attempt, TaskState.INTERRUPTED, Reason.WRAPPER_GONE, None, None)
 

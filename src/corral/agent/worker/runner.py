@@ -56,7 +56,7 @@ class Runner:
         self._queue: deque[Attempt] = deque()
         self._spool = str(frame.state.spool)
         self._litter: list[str] = []
-        self._stopped = False
+        self.stopped = False
         self._shipping: dict[Key, OutputFollower] = {}
         self.slots = Slots(frame.settings)
         self.attempts: dict[Key, Attempt] = {}
@@ -167,7 +167,7 @@ class Runner:
 
     def pump(self) -> None:
         """Start what may start, oldest first; one that waits for its earlier attempt does not hold up the others."""
-        if self._stopped or not self._queue:
+        if self.stopped or not self._queue:
             return
         waiting: list[Attempt] = []
         while self._queue and self.slots.free and not self._spool_full():
@@ -255,7 +255,7 @@ class Runner:
     def _tick(self, attempt: Attempt, quiet: int) -> None:
         """One look at a running attempt: its output, its time limit, and whether it is worth announcing."""
         attempt.timer = None
-        if self._stopped or attempt.exited or attempt.output is None or attempt.spec is None:
+        if self.stopped or attempt.exited or attempt.output is None or attempt.spec is None:
             return
         elapsed = self._frame.clock.monotonic() - attempt.started_mono
         if not attempt.announced and elapsed >= _ANNOUNCE_SECONDS:
@@ -289,7 +289,7 @@ class Runner:
             attempt.stop = await stop_tree(mark, attempt.pid, grace_seconds=grace_seconds, clock=self._frame.clock)
         finally:
             attempt.stopper = None
-        if self._stopped or attempt.phase is not Phase.STARTING:
+        if self.stopped or attempt.phase is not Phase.STARTING:
             return
         if attempt.exited:
             self._conclude(attempt)
@@ -304,7 +304,7 @@ class Runner:
         attempt.exit_status = status
         attempt.exited = True
         attempt.watch = None
-        if attempt.stopper is None and not self._stopped:
+        if attempt.stopper is None and not self.stopped:
             self._conclude(attempt)
 
     def _conclude(self, attempt: Attempt) -> None:
@@ -378,7 +378,7 @@ class Runner:
         detail: str = "",
         finished_at: float | None = None,
     ) -> None:
-        if self._stopped:
+        if self.stopped:
             return
         if attempt.timer is not None:
             attempt.timer.cancel()
@@ -398,7 +398,7 @@ class Runner:
         self._journal_end(attempt, attempt.report(token, state, reason, **figures), token, unsent)
 
     def _journal_end(self, attempt: Attempt, report: bytes, token: str, unsent: bool) -> None:
-        if self._stopped:
+        if self.stopped:
             return
         try:
             self._journal.done(attempt.key, report)
@@ -504,7 +504,7 @@ class Runner:
 
     def close(self) -> None:
         """Leave running tasks to their wrappers and touch nothing any more."""
-        self._stopped = True
+        self.stopped = True
         self._launcher.close()
         for attempt in self.attempts.values():
             if attempt.watch is not None:

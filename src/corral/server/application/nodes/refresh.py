@@ -1,4 +1,4 @@
-"""Keeps the registry true to SQL when something else than this process wrote: another server, a restored backup."""
+"""Keeps the registry true to SQL when another server wrote."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class RegistryRefresh:
             if not self._every:
                 continue
             try:
-                self._registry.load(await self._store.all())
+                before = frozenset(self._registry.ids("all"))
+                self._registry.load(await self._store.all(), known_before=before)
             except CorralError as error:
                 log.warning("Cannot refresh the registry: %s", error, extra={"action": "registry_refresh_failed"})

@@ -34,13 +34,22 @@ class Registry:
 
     # ── following the truth ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def load(self, nodes: Iterable[Node]) -> None:
-        """Take over what SQL has, at start or again later: new ones enter, changed ones change, missing ones leave."""
+    def load(self, nodes: Iterable[Node], *, known_before: Collection[str] | None = None) -> None:
+        """Take over what SQL has, at start or again later: new ones enter, changed ones change, missing ones leave.
+
+        Reading takes a moment. `known_before`: who was known when it began; whoever enrolled meanwhile stays, and a record
+        that changed meanwhile is not set back.
+        """
         wanted = sorted(nodes, key=lambda node: node.id)
-        for gone in self._nodes.keys() - {node.id for node in wanted}:
+        known = self._nodes.keys() if known_before is None else self._nodes.keys() & frozenset(known_before)
+        for gone in known - {node.id for node in wanted}:
             self.remove(gone)
         for node in wanted:
-            self.upsert(node)
+            have = self._nodes.get(node.id)
+            if have is None and known_before is not None and node.id in known_before:
+                continue  # removed meanwhile
+            if have is None or known_before is None or node.resource_version >= have.resource_version:
+                self.upsert(node)
 
     def upsert(self, node: Node) -> Node:
         """Enter or replace a node's record. A known node keeps its live presence; the registry's view is returned."""

@@ -105,8 +105,8 @@ class History(RuleBasedStateMachine):
 
     @rule(nodes=st.lists(NODES, max_size=4, unique_by=lambda node: node.id))
     def load(self, nodes: list[Node]) -> None:
-        self.registry.load(nodes)
         old = self.known
+        self.registry.load(nodes)
         self.known = {n.id: replace(n, presence=old[n.id].presence) if n.id in old else n for n in nodes}
 
     @invariant()
@@ -166,6 +166,19 @@ def test_a_record_keeps_the_live_presence_and_its_keys_find_it(registry: Registr
     with pytest.raises(NotFound):
         registry.get("web-1")
     registry.remove("web-1")
+
+
+def test_a_slow_reading_of_sql_undoes_nothing_that_happened_meanwhile(registry: Registry) -> None:
+    before = frozenset(registry.ids("all"))
+    read = [*registry.select("all"), Node(id="elsewhere", enrolled_at=NOW)]
+    registry.upsert(Node(id="enrolled", enrolled_at=NOW))
+    registry.upsert(replace(registry.get("web-1"), labels={"new": "1"}, resource_version=2))
+    registry.remove("db-1")
+    registry.load(read, known_before=before)
+    assert registry.ids("all") == ["elsewhere", "enrolled", "web-1", "web-2"]
+    assert registry.get("web-1").labels == {"new": "1"}
+    registry.load(registry.select("enrolled"), known_before=registry.ids("all"))
+    assert registry.ids("all") == ["enrolled"]
 
 
 def test_since_moves_only_when_the_presence_changes(registry: Registry) -> None:

@@ -71,12 +71,15 @@ class _LiveResponse(ASGIStreamingResponse):
         super().__init__(iterator=(), headers=_HEADERS, media_type="text/event-stream", status_code=status_code)
         self._events = events
         self._keepalive_seconds = keepalive_seconds
+        self._quiet = True
+        self._busy = False
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         tasks = TaskSet("sse")
         try:
-            pump = tasks.start(self._pump(send, tasks), name="pump")
+            pump = tasks.start(self._pump(send), name="pump")
             gone = tasks.start(_gone(receive), name="gone")
+            tasks.start(self._keep_alive(send), name="keepalive")
             await asyncio.wait([pump, gone], return_when=asyncio.FIRST_COMPLETED)
             if pump.done():
                 pump.result()
@@ -84,23 +87,21 @@ class _LiveResponse(ASGIStreamingResponse):
             await tasks.close()
             await self._events.aclose()
 
-    async def _pump(self, send: Send, tasks: TaskSet) -> None:
+    async def _pump(self, send: Send) -> None:
+        async for event in self._events:
+            self._quiet, self._busy = False, True
+            await _body(send, encode_event(*event))
+            self._busy = False
+        self._busy = True
+        await _body(send, b"", more=False)
+
+    async def _keep_alive(self, send: Send) -> None:
         while True:
-            # A task, not wait_for: the timeout of a keepalive must not cancel the generator.
-            following = tasks.start(_next(self._events), name="next")
-            while not following.done():
-                await asyncio.wait([following], timeout=self._keepalive_seconds)
-                if not following.done():
-                    await _body(send, _KEEPALIVE)
-            found = following.result()
-            if found is None:
-                await _body(send, b"", more=False)
-                return
-            await _body(send, encode_event(*found))
-
-
-async def _next(events: AsyncGenerator[SseEvent, None]) -> SseEvent | None:
-    return await anext(events, None)
+            self._quiet = True
+            await asyncio.sleep(self._keepalive_seconds)
+            # Something went out meanwhile, or is just going out: the client knows that we live.
+            if self._quiet and not self._busy:
+                await _body(send, _KEEPALIVE)
 
 
 async def _gone(receive: Receive) -> None:

@@ -49,20 +49,8 @@ class PostgresServer:
 
     def sql(self, database: str, text: str) -> None:
         """Run one statement as the cluster's owner."""
-        command = [
-            self._programs / "psql",
-            "-X",
-            "-q",
-            "-h",
-            self.directory,
-            "-U",
-            "corral",
-            "-d",
-            database,
-            "-c",
-            text,
-        ]
-        subprocess.run(command, check=True, capture_output=True, cwd="/", timeout=30)
+        command = [str(self._programs / "psql"), "-Xq", "-h", str(self.directory), "-U", "corral", "-d", database]
+        subprocess.run([*command, "-c", text], check=True, capture_output=True, cwd="/", timeout=30)
 
 
 @contextmanager
@@ -71,7 +59,7 @@ def running() -> Iterator[PostgresServer]:
     bin_dir = programs()
     if bin_dir is None:
         raise FileNotFoundError(f"PostgreSQL is not installed: {INSTALL}")
-    directory = Path(tempfile.mkdtemp(prefix="corral-pg-", dir="/tmp"))  # noqa: S108  # a socket's path is at most 107 bytes
+    directory = Path(tempfile.mkdtemp(prefix="corral-pg-", dir="/tmp"))  # a socket's path is at most 107 bytes
     user = "postgres" if os.geteuid() == 0 else None
     try:
         if user is not None:
@@ -79,7 +67,19 @@ def running() -> Iterator[PostgresServer]:
             os.chown(directory, owner.pw_uid, owner.pw_gid)
         data = directory / "data"
         subprocess.run(
-            [bin_dir / "initdb", "-D", data, "-U", "corral", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"],
+            [
+                str(bin_dir / "initdb"),
+                "-D",
+                str(data),
+                "-U",
+                "corral",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-locale",
+                "-N",
+            ],
             check=True,
             capture_output=True,
             user=user,
@@ -87,9 +87,16 @@ def running() -> Iterator[PostgresServer]:
             timeout=60,
         )
         with (directory / "log").open("wb") as log:
+            options = ("listen_addresses=", "fsync=off", "synchronous_commit=off", "max_connections=100")
             process = subprocess.Popen(
-                [bin_dir / "postgres", "-D", data, "-k", directory, "-c", "listen_addresses=", "-c", "fsync=off"]
-                + ["-c", "max_connections=100", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"],
+                [
+                    str(bin_dir / "postgres"),
+                    "-D",
+                    str(data),
+                    "-k",
+                    str(directory),
+                    *(f"-c{option}" for option in options),
+                ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 user=user,

@@ -46,10 +46,8 @@ async def stores(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> A
     if kind == "memory":
         yield memory_stores()
         return
-    if kind == "postgres":
-        url = request.getfixturevalue("cluster").database()
-    else:
-        url = f"sqlite:///{tmp_path}/corral.db"
+    on_disk = f"sqlite:///{tmp_path}/corral.db"
+    url = request.getfixturevalue("cluster").database() if kind == "postgres" else on_disk
     async with sql_stores(url, SystemClock()) as made:
         yield made
 

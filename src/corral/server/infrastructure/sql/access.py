@@ -11,7 +11,7 @@ from corral.domain.errors import Conflict, NotFound
 from corral.server.application.ports.access import ApiToken
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.statements import Statement
-from corral.server.infrastructure.sql.values import at, clean, dumps, moment, seconds, stamp
+from corral.server.infrastructure.sql.values import at, clean, dumps_list, moment, seconds, stamp
 
 _COLUMNS: Final = "id, name, hash, permissions, created_at, expires_at, last_used_at, revoked"
 _ADD: Final = Statement(
@@ -46,7 +46,7 @@ class SqlApiTokenStore:
                 id=token.id,
                 name=clean(token.name)[:128],
                 hash=token.hash,
-                permissions=dumps(sorted(token.permissions)),
+                permissions=dumps_list(sorted(token.permissions)),
                 created_at=seconds(token.created_at),
                 expires_at=stamp(token.expires_at),
                 last_used_at=stamp(token.last_used_at),

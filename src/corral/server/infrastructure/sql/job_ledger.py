@@ -83,7 +83,7 @@ class Ledger:
     jobs: dict[str, JobRow]
     now: float
     changed: dict[tuple[str, str], TaskRow] = field(default_factory=dict)
-    before: dict[tuple[str, str], tuple[int, int, str]] = field(default_factory=dict)
+    before: dict[tuple[str, str], tuple[int, int, TaskState]] = field(default_factory=dict)
     ended_attempts: list[TaskRow] = field(default_factory=list)
     bygone: list[tuple[str, Outcome]] = field(default_factory=list)
     released: dict[tuple[str, str], TaskRow] = field(default_factory=dict)
@@ -249,7 +249,7 @@ class Ledger:
         key = (row.job, row.node)
         if key not in self.before:
             self.changed[key] = row
-            self.before[key] = (row.attempt, row.seq, row.state.value)
+            self.before[key] = (row.attempt, row.seq, row.state)
 
     def _shift(self, row: TaskRow, state: TaskState) -> None:
         """Move the row and its count; a held row that moves is held no more."""

@@ -80,7 +80,9 @@ class LedgerJobStore:
             known = sorted(key for key in by_key if key[0] in ledger.jobs and clean(key[1]) == key[1])
             for row in await tx.tasks(known) if known else []:
                 said = by_key.pop((row.job, row.node))
-                for report in sorted(said, key=lambda report: (report.outcome.attempt, report.outcome.seq)):
+                if len(said) > 1:
+                    said.sort(key=lambda report: (report.outcome.attempt, report.outcome.seq))
+                for report in said:
                     ledger.report(row, report.outcome)
             ledger.ignored += sum(map(len, by_key.values()))
             return await self._settle(tx, ledger)

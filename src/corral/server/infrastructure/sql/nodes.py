@@ -11,7 +11,7 @@ from corral.domain.errors import Conflict, NotFound
 from corral.domain.node import Node, Presence
 from corral.server.infrastructure.sql.database import Database, Tx
 from corral.server.infrastructure.sql.statements import Statement, as_set
-from corral.server.infrastructure.sql.values import clean, dumps, loads, moment, seconds
+from corral.server.infrastructure.sql.values import clean, dumps, dumps_list, loads, moment, seconds
 
 COLUMNS: Final = (
     "id",
@@ -120,7 +120,7 @@ def node_values(node: Node) -> tuple[Any, ...]:
     return (
         node.id,
         dumps(node.labels),
-        dumps(sorted(node.groups)),
+        dumps_list(sorted(node.groups)),
         dumps(node.facts),
         seconds(node.enrolled_at),
         node.daemon_key,
@@ -193,7 +193,7 @@ class SqlNodeStore:
                     )
                 labels = {key: value for key, value in node.labels.items() if key not in remove} | dict(merge)
                 chosen = sorted(node.groups if groups is None else groups)
-                values.append((node.id, dumps(dict(sorted(labels.items()))), dumps(chosen)))
+                values.append((node.id, dumps(dict(sorted(labels.items()))), dumps_list(chosen)))
             await tx.run(_SET_LABELS, values)
             return [to_node(row) for row in await tx.rows(_SOME, ids=as_set(nodes))]
 

@@ -9,7 +9,7 @@ from typing import Final
 from corral.server.application.ports.access import Session
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.statements import Statement
-from corral.server.infrastructure.sql.values import at, clean, dumps, moment, seconds, stamp
+from corral.server.infrastructure.sql.values import at, clean, dumps_list, moment, seconds, stamp
 
 _COLUMNS: Final = "id, name, permissions, source, counter, created_at, rotated_at, expires_at, revoked"
 _ADD: Final = Statement(
@@ -41,7 +41,7 @@ class SqlSessionStore:
                 _ADD,
                 id=session.id,
                 name=clean(session.name)[:128],
-                permissions=dumps(sorted(session.permissions)),
+                permissions=dumps_list(sorted(session.permissions)),
                 source=session.source,
                 counter=session.counter,
                 created_at=seconds(session.created_at),

@@ -14,7 +14,7 @@ from corral.server.application.ports.nodes import JoinToken
 from corral.server.infrastructure.sql.database import Database, Tx
 from corral.server.infrastructure.sql.nodes import ADD, NEW_COLUMNS, SELECT, node_values, taken, to_node
 from corral.server.infrastructure.sql.statements import Statement
-from corral.server.infrastructure.sql.values import at, clean, dumps, loads, seconds
+from corral.server.infrastructure.sql.values import at, clean, dumps, dumps_list, loads, seconds
 
 _COLUMNS: Final = (
     'id, proof_key, uses, uses_left, expires_at, created_at, created_by, labels, "groups", node_id, revoked'
@@ -94,7 +94,7 @@ class SqlTokenStore:
                 created_at=seconds(token.created_at),
                 created_by=clean(token.created_by)[:128],
                 labels=dumps(token.labels),
-                groups=dumps(sorted(token.groups)),
+                groups=dumps_list(sorted(token.groups)),
                 node_id=token.node_id,
                 revoked=token.revoked,
             )

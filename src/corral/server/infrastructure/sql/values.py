@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -47,27 +46,25 @@ def clean(text: str) -> str:
 
 
 def clean_seconds(value: float | None) -> float | None:
-    """A moment datetime can hold, or None."""
-    if value is None or not math.isfinite(value) or not 0 <= value <= _LAST_MOMENT:
-        return None
-    return round(value, 3)
+    """A moment datetime can hold, or None; NaN compares as false."""
+    return round(value, 3) if value is not None and 0 <= value <= _LAST_MOMENT else None
 
 
 def clean_int32(value: int | None) -> int | None:
-    return None if value is None else max(-_INT32, min(_INT32, int(value)))
+    return None if value is None else max(-_INT32, min(_INT32, value))
 
 
 def clean_count(value: int) -> int:
-    return max(0, min(_INT63, int(value)))
+    return value if 0 <= value <= _INT63 else max(0, min(_INT63, value))
 
 
-def dumps(value: Mapping[str, Any] | Sequence[Any]) -> str:
+def dumps(value: Mapping[str, Any]) -> str:
     """JSON in ASCII: escapes keep NUL and surrogates out of the database's way."""
-    return (
-        json.dumps(value, separators=(",", ":"), default=str)
-        if value
-        else ("{}" if isinstance(value, Mapping) else "[]")
-    )
+    return json.dumps(value, separators=(",", ":"), default=str) if value else "{}"
+
+
+def dumps_list(values: Iterable[str]) -> str:
+    return json.dumps(list(values), separators=(",", ":"))
 
 
 def loads(text: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -37,10 +38,12 @@ class FakeApi:
         *,
         act: Callable[[str, Mapping[str, Any]], Act] = default_act,
         public: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.nodes = {row["id"]: row for row in (nodes if nodes is not None else [node("node-1"), node("node-2")])}
         self.act = act
         self.public = public
+        self._tls = tls
         self.jobs: dict[str, FakeJob] = {}
         self.keys: dict[str, str] = {}
         self.requests: list[tuple[str, str]] = []
@@ -82,8 +85,8 @@ class FakeApi:
 
     async def _main(self) -> None:
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._stop.wait()
         server.close()

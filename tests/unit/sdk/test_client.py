@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 import corral
 from corral.domain.errors import BadSelector, Denied, Invalid, NotFound, NothingMatched, Unauthenticated, Unavailable
@@ -213,6 +216,25 @@ def test_the_blocking_client_does_the_same(api: FakeApi) -> None:
         assert fleet.nodes.get("node-3").presence == "offline"
         with pytest.raises(NotFound):
             fleet.jobs.get("J9")
+
+
+async def test_tls_is_checked_against_the_ca_and_nothing_else(tmp_path: Path) -> None:
+    ours, other = trustme.CA(), trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.issue_cert("127.0.0.1").configure_cert(tls)
+    ours.cert_pem.write_to_path(str(tmp_path / "ours.pem"))
+    other.cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    with FakeApi(tls=tls) as api:
+        async with corral.connect(api.url, TOKEN, ca=str(tmp_path / "ours.pem")) as fleet:
+            assert len(await fleet.nodes.list()) == 2
+        async with corral.connect(api.url, TOKEN, ca=str(tmp_path / "other.pem")) as fleet:
+            with pytest.raises(Unavailable, match="cannot trust the server") as caught:
+                await fleet.nodes.list()
+        assert "CORRAL_CA" in str(caught.value.hint)
+        async with corral.connect(api.url, TOKEN, ca=str(tmp_path / "missing.pem")) as fleet:
+            with pytest.raises(Invalid, match="cannot read the CA certificate"):
+                await fleet.nodes.list()
+    assert api.requests == [("GET", "/api/v1/nodes")]
 
 
 def test_a_page_of_a_proxy_is_an_error_by_its_status() -> None:

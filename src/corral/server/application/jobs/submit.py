@@ -117,7 +117,7 @@ def plan(spec: JobSpec, nodes: Sequence[str], online: frozenset[str]) -> list[Ne
     """One task per node, online nodes first, so that neither `--concurrency` nor the push waits for who is not there."""
     tasks = []
     left = len(nodes) if spec.concurrency is None else spec.concurrency
-    for node in sorted(nodes, key=lambda n: (n not in online, n)):
+    for node in [*(n for n in nodes if n in online), *(n for n in nodes if n not in online)]:
         here = node in online
         if not here and spec.offline is OfflinePolicy.SKIP:
             tasks.append(NewTask(node=node, state=TaskState.EXPIRED, reason=Reason.OFFLINE_SKIPPED, due=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -11,10 +12,13 @@ from msgspec import UNSET, UnsetType
 
 from corral.domain.job import CommandSpec, Interpreter, Job, JobSpec, OfflinePolicy
 from corral.domain.task import REASON_TEXT, Task
-from corral.runtime.clock import iso
+from corral.runtime import clock
 from corral.server.application.jobs.explain import Explanation
 
 COMMAND_CHARS: Final = 200
+
+iso = functools.lru_cache(maxsize=4096)(clock.iso)
+"""The tasks of a job share most of their moments: a thousand of them are written out once."""
 
 
 class SubmitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

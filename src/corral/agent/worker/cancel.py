@@ -58,12 +58,14 @@ async def stop_tree(mark: str, wrapper: int, *, grace_seconds: float, clock: Clo
         looks += 1
         left = living()
     killing = clock.monotonic()
-    looks = 0
-    while left and clock.monotonic() - killing < _KILL_SECONDS:
+    looks = quiet = 0
+    # twice nothing: a process in the middle of an exec shows no environment for a moment
+    while quiet < 2 and clock.monotonic() - killing < _KILL_SECONDS:
         send(left, signal.SIGKILL)
         await clock.sleep(_LOOK_SECONDS[min(looks, len(_LOOK_SECONDS) - 1)])
         looks += 1
         left = living()
+        quiet = 0 if left else quiet + 1
     if roots and not left:
         left = await _end_wrapper(mark, roots, clock)
     entries = list(asked.values())

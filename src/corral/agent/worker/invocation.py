@@ -176,7 +176,7 @@ def _write(path: str, data: bytes) -> None:
         file.write(data)
 
 
-def attempt_directory(spool: Path, job: str, attempt: int, generation: int) -> str:
+def attempt_directory(spool: Path | str, job: str, attempt: int, generation: int) -> str:
     """`<job>.<attempt>`, and with a suffix for each time a claim had to be taken back before anything ran."""
     name = f"{job}.{attempt}" + (f".g{generation}" if generation else "")
-    return str(spool / name)
+    return f"{spool}/{name}"

@@ -28,7 +28,7 @@ UNREADY: Final = 251
 """… when the claim was taken but the working directory could not be entered: nothing was run either."""
 _WARM_TEXT_BYTES_MAX: Final = 30 << 10
 """Well below what a pipe holds, so that one write never blocks and never ends half-way."""
-_WARM_AGAIN_SECONDS: Final = 0.5
+_WARM_AGAIN_SECONDS: Final = 1.0
 _SHELL_OWN: Final = frozenset(
     {
         "BASHOPTS", "BASH_ENV", "BASH_VERSINFO", "CDPATH", "DIRSTACK", "ENV", "EUID", "FUNCNAME", "GROUPS", "HISTFILE", "IFS",

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -138,15 +139,15 @@ STEPS = (
     "journal:Journal.starting",
     "invocation:Preparer.prepare",
     "wrapper:Launcher.launch",
-    "runner:Runner.follow",
-    "runner:Runner.exited",
+    "supervision:Supervision.follow",
+    "supervision:Supervision.exited",
     "output:OutputFollower.end",
     "journal:Journal.done",
-    "runner:Runner._leave",
+    "closing:Closing._leave",
     "outbox:Outbox.put",
     "outbox:Outbox.receipt",
     "journal:Journal.flush",
-    "runner:Runner._sweep",
+    "closing:Closing._sweep",
 )
 
 
@@ -193,7 +194,7 @@ async def test_a_crash_while_adopting_still_runs_it_once(child, tmp_path, second
         await crash_and_recover(child, tmp_path, f"{WORKER}wrapper:Launcher.launch:after", f"{WORKER}{second}")
         return
     text, starts = counting(tmp_path, "sleep 1; echo out; exit 3")
-    await child.start(TEST_CRASH=f"{WORKER}runner:Runner.follow:after")
+    await child.start(TEST_CRASH=f"{WORKER}supervision:Supervision.follow:after")
     child.plane.push("task", child.plane.task(shell=text))
     await child.plane.until(lambda: child.process.poll() is not None)
     child.kill()
@@ -227,6 +228,9 @@ def test_half_a_claim_or_half_a_status_is_not_one(tmp_path):
 def test_a_process_that_got_the_pid_later_is_not_the_wrapper():
     pid = spawn(("/bin/sleep", "30"), {"CORRAL_TASK": "n1.J1.1"})
     try:
+        # a process in the middle of its exec shows no environment yet; a claim is only written after it
+        while not Path(f"/proc/{pid}/environ").read_bytes():
+            pass
         assert is_wrapper(Claim(pid, None), "CORRAL_TASK=n1.J1.1")
         assert not is_wrapper(Claim(pid, None), "CORRAL_TASK=n1.J1.2")
         assert is_wrapper(Claim(pid, start_time(pid)), "x=y")
@@ -303,7 +307,7 @@ async def test_a_task_that_cannot_be_journalled_is_not_accepted_and_comes_again(
 
 
 async def test_an_end_that_cannot_be_journalled_is_reported_once_it_can(rig, tmp_path, monkeypatch):
-    monkeypatch.setattr("corral.agent.worker.runner._JOURNAL_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("corral.agent.worker.closing._JOURNAL_AGAIN_SECONDS", 0.05)
     rig.run("sleep", "0.2")
     failures = []
 

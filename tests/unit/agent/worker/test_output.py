@@ -65,7 +65,7 @@ async def test_chunks_that_were_not_acknowledged_go_again_until_they_are(rig, mo
 
 
 async def test_a_stream_that_answers_nothing_delays_the_report_by_a_bounded_time(rig, monkeypatch):
-    monkeypatch.setattr("corral.agent.worker.runner._FLUSH_SECONDS", 0.3)
+    monkeypatch.setattr("corral.agent.worker.closing._FLUSH_SECONDS", 0.3)
     gate = asyncio.Event()
 
     async def stuck():

@@ -40,6 +40,8 @@ AT_ONCE: Final = 8
 """Answers worked on together: what the database's readers can serve."""
 OPEN_MAX: Final = 20_000
 LOOKED_UP_MAX: Final = 200
+MISSING_MAX: Final = 4000
+"""Less than a page of what a node says it has."""
 NONCE_CHARS_MAX: Final = 128
 ASK_AGAIN_SECONDS: Final = 1.0
 """A second sync counts as asked for after the first when it comes at least this much later: nodes sync once a second at most."""
@@ -80,7 +82,7 @@ class SyncResponder:
         self._clock = clock
         self._counters = counters
         self._on_sync = on_sync
-        self._pages: dict[str, set[Item]] = {}
+        self._pages: dict[str, tuple[str, set[Item]]] = {}
         self._missing: dict[str, dict[Item, float]] = {}
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -133,15 +135,19 @@ class SyncResponder:
         self._on_sync(node, request)
         has = {(str(job), int(attempt)) for job, attempt in request.open}
         forget, withdrawn = await self._over(node, has, accepted)
+        journal, said = self._pages.get(node, ("", set()))
+        pages = said if journal == request.journal else set()
         if request.more:
             # One page of what it has: what it lacks can only be told after the last one.
-            pages = self._pages.setdefault(node, set())
             if len(pages) < OPEN_MAX:
-                pages |= has
+                self._pages[node] = (request.journal, pages | has)
             await self._send(node, request, cancels=withdrawn, forget=forget)
             return
-        has |= self._pages.pop(node, set())
-        await self._settle_missing(node, accepted - has)
+        self._pages.pop(node, None)
+        has |= pages
+        # Earlier pages may have gone to another server, so of a node with that much in hand nothing counts as missing.
+        if len(accepted) < MISSING_MAX:
+            await self._settle_missing(node, accepted - has)
         await self._send_lacking(node, request, has | accepted, forget=forget, cancels=withdrawn)
 
     async def _send_lacking(

@@ -4,8 +4,8 @@ from corral.domain.errors import Unavailable
 from corral.domain.job import JobState
 from corral.domain.task import Reason, TaskState
 from corral.runtime.lifecycle import TaskSet
-from corral.server.application.jobs.retention import JobRetention
 from corral.server.application.jobs.sweep import LISTEN_SECONDS, Sweeper
+from corral.server.application.ports.jobs import Changed
 
 
 async def test_what_was_not_delivered_in_time_expires_and_ends_the_job(world):
@@ -26,8 +26,6 @@ class Recording:
         self.lost_before = []
 
     async def expire(self, *, now, lost_before):
-        from corral.server.application.ports.jobs import Changed
-
         self.lost_before.append((now - lost_before).total_seconds())
         return Changed()
 
@@ -75,9 +73,7 @@ async def test_a_sweep_that_fails_is_tried_again_and_a_hook_that_fails_does_not_
             await super().expire(now=now, lost_before=lost_before)
             if len(self.lost_before) == 1:
                 raise Unavailable("cannot write: away")
-            from corral.server.application.ports.jobs import Changed
-
-            return Changed()
+                return Changed()
 
     store = Failing()
     sweeper = Sweeper(
@@ -94,24 +90,3 @@ async def test_a_sweep_that_fails_is_tried_again_and_a_hook_that_fails_does_not_
     assert len(store.lost_before) == 2
     assert calls == ["failing", "working"]
     await tasks.close()
-
-
-async def test_a_job_past_its_keep_goes_with_its_output_and_its_sealed_spec(world):
-    class Purge:
-        batches = [["J1", "J2"], ["J3"], []]  # noqa: RUF012  # used up by one test
-
-        async def jobs(self, *, finished_before):
-            self.before = finished_before
-            return self.batches.pop(0)
-
-    purge, dropped = Purge(), []
-    world.log.say("n1", b"x", job="J1")
-
-    async def drop_spec(job):
-        dropped.append(job)
-
-    hook = JobRetention(purge=purge, output=world.log, drop_spec=drop_spec, keep_days=30)
-    assert await hook(world.clock.now()) == 3
-    assert dropped == ["J1", "J2", "J3"]
-    assert world.log.chunks == []
-    assert (world.clock.now() - purge.before).days == 30

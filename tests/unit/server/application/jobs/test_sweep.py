@@ -73,7 +73,7 @@ async def test_a_sweep_that_fails_is_tried_again_and_a_hook_that_fails_does_not_
             await super().expire(now=now, lost_before=lost_before)
             if len(self.lost_before) == 1:
                 raise Unavailable("cannot write: away")
-                return Changed()
+            return Changed()
 
     store = Failing()
     sweeper = Sweeper(

@@ -19,6 +19,7 @@ from corral.agent.worker.journal import Journal
 from corral.agent.worker.outbox import Outbox, new_token
 from corral.agent.worker.output import Courier, OutputFollower, remove_directory
 from corral.domain.task import Reason, TaskState
+from corral.runtime import failpoint
 
 log = logging.getLogger("corral.worker.closing")
 
@@ -84,6 +85,7 @@ class Closing:
     def _journal_end(self, attempt: Attempt, report: bytes, token: str, unsent: bool) -> None:
         if self._stopped:
             return
+        failpoint.hit("before_done")
         try:
             self._journal.done(attempt.key, report)
         except sqlite3.Error as error:
@@ -94,6 +96,7 @@ class Closing:
                 _JOURNAL_AGAIN_SECONDS, self._journal_end, attempt, report, token, unsent
             )
             return
+        failpoint.hit("after_done")
         attempt.phase = Phase.DONE
         self.finished += 1
         self._on_ended(attempt)

@@ -25,6 +25,7 @@ from corral.agent.worker.output import Courier
 from corral.agent.worker.slots import Slots
 from corral.agent.worker.supervision import Supervision
 from corral.domain.task import Reason, TaskState
+from corral.runtime import failpoint
 from corral.runtime.process import ExitWatch
 
 log = logging.getLogger("corral.worker.runner")
@@ -75,6 +76,7 @@ class Runner:
             self._launch(attempt)
             return
         self._journal.add(self._row(attempt))
+        failpoint.hit("after_received")
         self.attempts[attempt.key] = attempt
         self.open.add(attempt.key)
         self._enqueue(attempt)
@@ -206,8 +208,10 @@ class Runner:
 
     def _launch(self, attempt: Attempt) -> None:
         """STARTING is durable: now the process may exist."""
+        failpoint.hit("after_starting")
         self.slots.used += 1
         self._supervision.launch(attempt)
+        failpoint.hit("after_spawn")
 
     def adopt(self, attempt: Attempt, watch: ExitWatch) -> None:
         """Follow a process that an earlier run of the worker started; `watch` calls `exited`."""

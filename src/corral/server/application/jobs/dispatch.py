@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from corral.domain.errors import CorralError
+from corral.runtime import failpoint
 from corral.runtime.clock import Clock
 from corral.server.application.jobs.counters import Counters
 from corral.server.application.ports.fleet import Fleet
@@ -119,6 +120,7 @@ class Dispatcher:
             self._counters.add("dispatch_errors_total", len(deliveries))
             self._failed(f"push {len(deliveries)} messages to nodes", error)
             return
+        failpoint.hit("after_publish")
         self._counters.add("dispatch_published_total", len(deliveries))
         if self._failing:
             self._failing = False

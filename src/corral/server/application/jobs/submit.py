@@ -15,6 +15,7 @@ from corral.domain.errors import Conflict
 from corral.domain.ids import new_id
 from corral.domain.job import Job, JobSpec, OfflinePolicy, check_spec, job_state, pinned_hash
 from corral.domain.task import TERMINAL, Reason, Task, TaskState, summary
+from corral.runtime import failpoint
 from corral.runtime.clock import Clock, now_ms
 from corral.server.application.jobs.counters import Counters
 from corral.server.application.jobs.dispatch import Dispatcher
@@ -101,6 +102,7 @@ class Submission:
         if stored.id != job.id:
             _check_same(stored, job)
             return Submitted(job=stored, tasks=None)
+        failpoint.hit("after_commit")
         self._dispatcher.hand(
             [
                 Delivery(job=job.id, node=task.node, attempt=1, kind=job.kind, spec=job.spec, not_after=job.expires_at)

@@ -18,6 +18,7 @@ from corral.domain.errors import CorralError, OutOfSpace, Unavailable
 from corral.protocol.codec import BadMessage
 from corral.protocol.subjects import REPORTS, node_of
 from corral.protocol.topology import INGEST
+from corral.runtime import failpoint
 from corral.runtime.backoff import RECONNECT
 from corral.runtime.clock import Clock
 from corral.server.application.jobs.aftermath import Aftermath
@@ -91,6 +92,7 @@ class ReportIngest:
 
     async def take(self, messages: Sequence[BusMessage]) -> None:
         """One batch from decoding to news. Returns when it is settled; a failing database is waited for."""
+        await failpoint.gate("before_ingest")
         self._counters.add("reports_received_total", len(messages))
         self._rates(Counter(node_of(message.subject) for message in messages))
         reports, poison = [], []
@@ -103,6 +105,7 @@ class ReportIngest:
         tokens: dict[str, list[str]] = defaultdict(list)
         for report in reports:
             tokens[report.reported.node].append(report.token)
+        failpoint.hit("after_ingest")
         await self._bury([*poison, *refused])
         await self._settle(messages, tokens)
         for change in changed:
@@ -157,6 +160,7 @@ class ReportIngest:
         """Acknowledge and receipt. If either fails the reports come again, change nothing and are receipted then."""
         try:
             await self._batches.ack(messages)
+            failpoint.hit("after_ack")
             await self._down.receipt(tokens)
             self._counters.add("receipts_total", sum(map(len, tokens.values())))
         except CorralError as error:

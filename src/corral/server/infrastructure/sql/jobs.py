@@ -16,11 +16,12 @@ from typing import Final
 from corral.domain.errors import NotFound
 from corral.domain.job import Job, JobState, job_state
 from corral.domain.task import OPEN, Reason, TaskState, summary
+from corral.runtime import failpoint
 from corral.runtime.backoff import REDELIVER
 from corral.server.application.ports.jobs import Changed, Delivery, NewTask, Reported
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.job_ledger import EXPIRE_GRACE_SECONDS, JobRow, Ledger, TaskRow
-from corral.server.infrastructure.sql.job_rows import TASK_NAMES, task_row, task_select, to_delivery, to_task
+from corral.server.infrastructure.sql.job_rows import OWED_NAMES, OWED_SELECT, Owed, to_delivery, to_task
 from corral.server.infrastructure.sql.job_tx import JobTx, SqlJobTx
 from corral.server.infrastructure.sql.statements import Statement
 from corral.server.infrastructure.sql.values import clean, seconds
@@ -31,17 +32,17 @@ _SWEEP_ROWS: Final = 5000
 
 _NOT_HELD: Final = "t.node = :node and t.finished_at is null and not (t.state = 'queued' and t.due_at is null)"
 _OPEN_FOR: Final = Statement(
-    f"select {task_select('t')} from tasks t where {_NOT_HELD} order by t.cancel_asked desc, t.job limit :limit",
-    out=TASK_NAMES,
+    f"select {OWED_SELECT} from tasks t where {_NOT_HELD} order by t.cancel_asked desc, t.job limit :limit",
+    out=OWED_NAMES,
 )
 _OPEN_FOR_AFTER: Final = Statement(
     f"""
-    select {task_select("t")} from tasks t where {_NOT_HELD}
+    select {OWED_SELECT} from tasks t where {_NOT_HELD}
       and (not t.cancel_asked, t.job) >
           (not coalesce((select c.cancel_asked from tasks c where c.job = :after and c.node = :node), false), :after)
     order by t.cancel_asked desc, t.job limit :limit
     """,
-    out=TASK_NAMES,
+    out=OWED_NAMES,
 )
 
 
@@ -85,7 +86,9 @@ class LedgerJobStore:
                 for report in said:
                     ledger.report(row, report.outcome)
             ledger.ignored += sum(map(len, by_key.values()))
-            return await self._settle(tx, ledger)
+            changed = await self._settle(tx, ledger)
+            failpoint.hit("mid_ingest")
+            return changed
 
     async def cancel(
         self, job: str, *, nodes: Sequence[str] | None, offline: Collection[str] = frozenset(), now: datetime
@@ -112,8 +115,7 @@ class LedgerJobStore:
 
     async def due(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
         async with self._begin() as tx:
-            rows = await tx.due(seconds(now), limit)
-            rows.sort(key=lambda row: (not row.cancel_asked, row.job, row.node))
+            rows = sorted(await tx.due(seconds(now), limit), key=lambda row: (not row.cancel_asked, row.job, row.node))
             return await _deliveries(tx, rows)
 
     async def expire(self, *, now: datetime, lost_before: datetime) -> Changed:
@@ -188,7 +190,7 @@ class SqlJobStore(LedgerJobStore):
                 found = await tx.rows(_OPEN_FOR, node=node, limit=limit)
             else:
                 found = await tx.rows(_OPEN_FOR_AFTER, node=node, limit=limit, after=after[0])
-            return await _deliveries(SqlJobTx(tx), [task_row(row) for row in found])
+            return await _deliveries(SqlJobTx(tx), [Owed(*row) for row in found])
 
 
 async def _one(tx: JobTx, job: str) -> dict[str, JobRow]:
@@ -198,7 +200,7 @@ async def _one(tx: JobTx, job: str) -> dict[str, JobRow]:
     return found
 
 
-async def _deliveries(tx: JobTx, rows: Sequence[TaskRow]) -> list[Delivery]:
+async def _deliveries(tx: JobTx, rows: Sequence[TaskRow | Owed]) -> list[Delivery]:
     """With their specs, each job's loaded once: a spec may be 16 MiB, so it is never joined to its tasks."""
     if not rows:
         return []

@@ -1,10 +1,13 @@
 """Keeps the worker alive (OSF-5, OSF-6): dead, silent for 30 s or beyond its memory → ended and started again by the restart table.
 
-The worker is never our child. What decides is `domain.restart`; what acts are the `Workers` hands; this loop only looks once a second.
+The worker is never our child. What decides is `domain.restart`; what acts are the `Workers` hands; this loop looks
+each five seconds, each second while something is under way, and at once when the kernel says that the worker ended.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Callable
@@ -18,7 +21,8 @@ from corral.runtime.clock import Clock
 
 log = logging.getLogger("corral.keeper")
 
-LOOK_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 5.0
+BUSY_SECONDS: Final = 1.0
 SILENT_SECONDS: Final = 30.0
 FIRST_SECONDS: Final = 5.0
 """At our own start the worker may be starting as well; nobody died yet."""
@@ -47,6 +51,7 @@ class Keeper:
         self._buried: pidfile.Process | None = None
         self._seen_at = 0.0
         self._ending: tuple[pidfile.Process, float] | None = None
+        self._ended = asyncio.Event()
         self._launched = False
         self.restarted = 0
         self.alert = False
@@ -57,7 +62,10 @@ class Keeper:
         self._buried = self._workers.named()
         while True:
             self.look()
-            await self._clock.sleep(LOOK_SECONDS)
+            self._ended.clear()
+            quiet = self._process is not None and self._ending is None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), LOOK_SECONDS if quiet else BUSY_SECONDS)
 
     def look(self) -> None:
         """One look, and what follows from it."""
@@ -81,6 +89,7 @@ class Keeper:
     def _present(self, process: pidfile.Process, now: float) -> None:
         if process != self._process:
             self._process, self._seen_at = process, now
+            self._workers.on_end(process, self._ended.set)
             self._due = self._awaited_until = self._ending = None
             self._restarts = self._restarts.started(now)
             log.info("Keeping worker %d", process.pid, extra={"action": "worker_seen", "pid": process.pid})

@@ -73,14 +73,16 @@ class Presence:
         while self._worker_missing and left > _LOOK_SECONDS:
             await self._clock.sleep(_LOOK_SECONDS)
             left -= _LOOK_SECONDS
-            if not self._worker_missing:
-                break
-            try:
-                await self._status()
-            except (CorralError, OSError):
-                continue
-            return
+            if self._worker_missing and await self._answers():
+                return
         await self._clock.sleep(left)
+
+    async def _answers(self) -> bool:
+        try:
+            await self._status()
+        except (CorralError, OSError):
+            return False
+        return True
 
     async def beat(self) -> None:
         """Ask the worker (also while the link is down: the keeper watches the same answers), then tell the server."""

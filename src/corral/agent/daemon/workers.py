@@ -6,10 +6,11 @@ the daemon means nothing to it (OSF-2).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -33,6 +34,10 @@ class Workers(Protocol):
 
     def signal(self, process: pidfile.Process, number: signal.Signals) -> None:
         """Send it to exactly this process; a reused pid gets nothing."""
+        ...
+
+    def on_end(self, process: pidfile.Process, call: Callable[[], None]) -> None:
+        """Call it once when exactly this process has ended."""
         ...
 
     def start(self) -> None:
@@ -65,6 +70,21 @@ class LocalWorkers:
                     signal.pidfd_send_signal(fd, number)
             finally:
                 os.close(fd)
+
+    def on_end(self, process: pidfile.Process, call: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            fd = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            loop.call_soon(call)
+            return
+
+        def ended() -> None:
+            loop.remove_reader(fd)
+            os.close(fd)
+            call()
+
+        loop.add_reader(fd, ended)
 
     def start(self) -> None:
         pid = os.posix_spawn(

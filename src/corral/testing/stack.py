@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from corral.domain.errors import CorralError, Unavailable
@@ -71,7 +72,8 @@ class Stack:
                     return int(entry.name)
         raise Unavailable("cannot find the engine of this stack: it is not running")
 
-    async def start_server(self, *, patience_seconds: float = 30.0) -> None:
+    async def start_server(self, *, patience_seconds: float = 30.0, env: Mapping[str, str] | None = None) -> None:
+        """Start it (again, on the same data) and wait until it is ready. `env` is for this start alone."""
         settings = {
             "CORRAL__SERVER__DATA_DIR": str(self.data),
             "CORRAL__SERVER__PORT": str(self.http_port),
@@ -87,7 +89,7 @@ class Stack:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **settings, **self.env},
+                env={**os.environ, **settings, **self.env, **(env or {})},
                 start_new_session=True,
             )
         deadline = self._clock.monotonic() + patience_seconds
@@ -108,11 +110,20 @@ class Stack:
         finally:
             await probe.close()
 
-    async def simulate(self, count: int, *, processes: int = 2, flags: Sequence[str] = ()) -> None:
-        """Enrol `count` simulated nodes, start their hosts and wait until all are online."""
+    async def simulate(
+        self,
+        count: int,
+        *,
+        processes: int = 2,
+        flags: Sequence[str] = (),
+        prefix: str = "sim",
+        engine_url: str | None = None,
+    ) -> None:
+        """Enrol `count` simulated nodes, start their hosts and wait until all are online. `engine_url`: a proxy they go through."""
         self.spool = spool_folder()
         self.fleet_file = self.spool / "fleet.json"
-        (await register(self.fleet, make(count))).save(self.fleet_file)
+        file = await register(self.fleet, make(count, prefix=prefix))
+        (file if engine_url is None else replace(file, engine_urls=[engine_url])).save(self.fleet_file)
         await self.start_hosts(processes=processes, flags=flags)
         await self.online(count)
 
@@ -136,13 +147,17 @@ class Stack:
         ]
         self.hosts = [await self.start_host(number) for number in range(len(self.host_argv))]
 
-    async def start_host(self, number: int) -> asyncio.subprocess.Process:
+    async def start_host(
+        self, number: int, *, flags: Sequence[str] = (), env: Mapping[str, str] | None = None
+    ) -> asyncio.subprocess.Process:
         with (self.folder / f"host-{number}.log").open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *self.host_argv[number],
+                *flags,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **(env or {})},
                 start_new_session=True,
             )
 

@@ -51,6 +51,7 @@ class SimulatedNode:
         settings: AgentSettings,
         execute: bool,
         clock: Clock,
+        boot: str | None = None,
     ) -> None:
         state = StateDir(spool / identity.node_id)
         private_dir(state.root)
@@ -75,6 +76,7 @@ class SimulatedNode:
             clock=clock,
             keys=keys,
             execute=execute,
+            boot=boot,
         )
         self.presence = Presence(
             node_id=identity.node_id,
@@ -107,7 +109,13 @@ async def run(options: argparse.Namespace) -> None:
     tasks = TaskSet("sim")
     for number, identity in enumerate(fleet.nodes[options.first : options.last]):
         SimulatedNode(
-            identity, fleet, spool=options.spool, settings=settings, execute=not options.no_exec, clock=clock
+            identity,
+            fleet,
+            spool=options.spool,
+            settings=settings,
+            execute=not options.no_exec,
+            clock=clock,
+            boot=options.boot_id,
         ).start(tasks)
         if number % _STARTS_AT_ONCE == _STARTS_AT_ONCE - 1:
             await clock.sleep(0.02)
@@ -128,6 +136,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--no-exec", action="store_true")
     parser.add_argument("--beat-seconds", type=float, default=10.0)
     parser.add_argument("--slots", type=int, default=10)
+    parser.add_argument("--boot-id", help="pretend that the machine was started under this boot id")
     options = parser.parse_args(words)
     logs.configure(level="warning")
     logging.captureWarnings(True)

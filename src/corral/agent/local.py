@@ -94,7 +94,7 @@ class LocalServer:
             if not allowed(uid) or len(self._writers) > CONNECTIONS_MAX:
                 log.warning("Cannot serve uid %d here; hanging up", uid, extra={"action": "local_refused", "uid": uid})
                 return
-            while line := await asyncio.wait_for(reader.readline(), IDLE_SECONDS):
+            while line := await _line(reader):
                 if (answer := await self._answer(line)) is not None:
                     writer.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
                     await writer.drain()
@@ -141,29 +141,72 @@ class LocalServer:
             return _error(identity, _INTERNAL, "cannot answer: an internal error, see the log")
 
 
-async def call(path: Path, method: str, params: Mapping[str, Any] | None = None, timeout_seconds: float = 2.0) -> Any:
-    """The result of `method` at `path`. Raises Unavailable when nobody answers in time, and whatever error was answered."""
-    writer: asyncio.StreamWriter | None = None
-    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": dict(params or {})}
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            with _short(path) as short:
-                reader, writer = await asyncio.open_unix_connection(short, limit=ANSWER_BYTES_MAX)
-            writer.write(json.dumps(request).encode() + b"\n")
-            line = await reader.readline()
-        answer = json.loads(line)
-    except TimeoutError:
-        raise _unanswered(path, f"no answer in {timeout_seconds:g} s") from None
-    except OSError as error:
-        raise _unanswered(path, error.strerror or str(error)) from None
-    except ValueError:
-        raise _unanswered(path, "it hung up, or its answer is not JSON") from None
-    finally:
-        if writer is not None:
-            writer.close()
+class LocalClient:
+    """Calls over one connection that is kept: who asks every ten seconds does not connect each time. One call at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._turn = asyncio.Lock()
+        self._serial = 0
+
+    async def call(self, method: str, params: Mapping[str, Any] | None = None, timeout_seconds: float = 2.0) -> Any:
+        """The result of `method`. Raises Unavailable when nobody answers in time, and whatever error was answered."""
+        async with self._turn:
+            self._serial += 1
+            request = {"jsonrpc": "2.0", "id": self._serial, "method": method, "params": dict(params or {})}
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    line = await self._exchange(json.dumps(request).encode() + b"\n")
+                answer = json.loads(line)
+            except TimeoutError:
+                self.close()
+                raise _unanswered(self._path, f"no answer in {timeout_seconds:g} s") from None
+            except OSError as error:
+                self.close()
+                raise _unanswered(self._path, error.strerror or str(error)) from None
+            except ValueError:
+                self.close()
+                raise _unanswered(self._path, "it hung up, or its answer is not JSON") from None
+            except BaseException:
+                self.close()  # cancelled in the middle: the answer to come is nobody's
+                raise
+        return _result(answer)
+
+    async def _exchange(self, line: bytes) -> bytes:
+        kept = self._streams
+        if kept is not None and not kept[0].at_eof():
             with contextlib.suppress(OSError):
-                await writer.wait_closed()
-    refused = answer.get("error")
+                kept[1].write(line)
+                if answer := await kept[0].readline():
+                    return answer
+        self.close()  # none yet, or its other end is gone (a new worker serves here now)
+        with _short(self._path) as short:
+            reader, writer = self._streams = await asyncio.open_unix_connection(short, limit=ANSWER_BYTES_MAX)
+        writer.write(line)
+        return await reader.readline()
+
+    def close(self) -> None:
+        """Hang up; the next call connects anew."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+async def call(path: Path, method: str, params: Mapping[str, Any] | None = None, timeout_seconds: float = 2.0) -> Any:
+    """One call over a connection of its own; see LocalClient."""
+    client = LocalClient(path)
+    try:
+        return await client.call(method, params, timeout_seconds)
+    finally:
+        client.close()
+        await asyncio.sleep(0)  # let the transport close within this call
+
+
+def _result(answer: Any) -> Any:
+    if not isinstance(answer, dict):
+        raise Internal("cannot read the answer: it is no object")
+    refused: dict[str, Any] | None = answer.get("error")
     if refused is None:
         return answer.get("result")
     data = refused.get("data") or {}
@@ -171,6 +214,11 @@ async def call(path: Path, method: str, params: Mapping[str, Any] | None = None,
     if kind.__init__ is not CorralError.__init__:
         kind = Invalid  # a subclass that wants more than we have
     raise kind(str(refused.get("message")), element=data.get("element"), hint=data.get("hint"))
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(IDLE_SECONDS):
+        return await reader.readline()
 
 
 def peer_uid(connection: socket.socket) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from corral.agent import local
-from corral.agent.local import LocalServer, allowed, call
+from corral.agent.local import LocalClient, LocalServer, allowed, call
 from corral.domain.errors import Conflict, Internal, NotFound, Unavailable
 from corral.runtime.lifecycle import TaskSet
 
@@ -167,6 +167,22 @@ async def test_a_path_longer_than_a_socket_address_works(tmp_path: Path) -> None
     assert await call(folder / "daemon.sock", "status") == {"got": {}}
     await tasks.close()
     assert not (folder / "daemon.sock").exists()
+
+
+async def test_a_kept_connection_serves_many_calls_and_survives_another_server(tmp_path: Path) -> None:
+    path, client = tmp_path / "worker.sock", LocalClient(tmp_path / "worker.sock")
+    for _ in range(2):
+        tasks = TaskSet("test")
+        await serve(tasks, path)
+        answers = await asyncio.gather(*(client.call("status", {"n": n}) for n in range(5)))
+        assert [answer["got"]["n"] for answer in answers] == [0, 1, 2, 3, 4]
+        with pytest.raises(Unavailable, match="no answer"):
+            await client.call("slow", timeout_seconds=0.05)
+        assert await client.call("status") == {"got": {}}, "a late answer is not taken for another call's"
+        await tasks.close()
+    with pytest.raises(Unavailable):
+        await client.call("status")
+    client.close()
 
 
 def test_root_and_ourselves_are_allowed_and_nobody_else() -> None:

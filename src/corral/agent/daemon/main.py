@@ -210,5 +210,8 @@ def main(settings: AgentSettings) -> int:
 async def _run(identity: Identity, state: StateDir, settings: AgentSettings) -> None:
     daemon = Daemon(identity, state, settings, SystemClock())
     log.info("Starting the daemon of %s", identity.node_id, extra={"action": "start", "version": corral.__version__})
-    await Lifecycle(daemon.components()).run()
+    try:
+        await Lifecycle(daemon.components()).run()
+    finally:
+        daemon.view.close()
     log.info("Stopped", extra={"action": "stop"})

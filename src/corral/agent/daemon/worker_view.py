@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from corral.agent.local import call
+from corral.agent.local import LocalClient
 from corral.domain.errors import CorralError
 from corral.runtime.clock import Clock
 
@@ -16,7 +16,7 @@ class WorkerView:
     """`status` asks now; the rest remembers. Asked by presence before each beat, watched by the keeper."""
 
     def __init__(self, socket: Path, clock: Clock) -> None:
-        self._socket = socket
+        self._client = LocalClient(socket)
         self._clock = clock
         self.last: dict[str, Any] | None = None
         """Its latest answer; None once it did not answer."""
@@ -27,7 +27,7 @@ class WorkerView:
     async def status(self) -> dict[str, Any]:
         """Raises Unavailable when the worker does not answer."""
         try:
-            answer = await call(self._socket, "status", timeout_seconds=ANSWER_SECONDS)
+            answer = await self._client.call("status", timeout_seconds=ANSWER_SECONDS)
         except CorralError:
             self.last = None
             raise
@@ -36,3 +36,6 @@ class WorkerView:
         offset = last.get("server_offset")
         self.server_offset = float(offset) if isinstance(offset, int | float) else None
         return last
+
+    def close(self) -> None:
+        self._client.close()

@@ -7,9 +7,10 @@ A rule is {"id", "effect": "deny" | "allow", "match": {…}}. Every key given in
   removes  [paths]  a recursive rm (or find -delete) of one of these; "/x" = x itself, "/x/**" = x and all below
   writes   [globs]  the target of a redirection, of tee, or of dd of=
   text     [globs]  the whole text (argv joined by blanks)
-Per simple command the first rule that matches decides. Without any allow rule the rest may run; with one, only what matches
-may, and then every word has to be literal and every text readable. Each of several policies has to agree, so a node-local
-one can only narrow. Linear in the text: globs know only `*` and `?`; no regular expression of a user is ever run.
+Per simple command the first rule that matches decides; an allow rule covers writing only to what its `writes` names. Without
+any allow rule the rest may run; with one, only what matches may, and then every word has to be literal and every text readable.
+Each of several policies has to agree, so a node-local one can only narrow. Linear in the text: globs know only `*` and `?`; no
+regular expression of a user is ever run.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from corral.domain.lookthrough import Command, commands_of
 from corral.domain.shelltext import TEXT_BYTES_MAX, SimpleCommand, Unreadable, Word, simple_commands
 
 _KEYS: Final = ("program", "args", "argv", "removes", "writes", "text")
+_HARMLESS: Final = frozenset({"/dev/null", "/dev/stdout", "/dev/stderr"})
 _SHELLS: Final = frozenset({Interpreter.SH, Interpreter.BASH})
 
 
@@ -120,6 +122,10 @@ def _judge(policy: Sequence[PolicyRule], commands: Sequence[Command], text: str,
                 return Verdict(False, "allow-list", f"no rule allows {shown!r}")
         elif rule.deny:
             return Verdict(False, rule.id, f"rule {rule.id!r} refuses {shown!r}")
+        elif unasked := [path for path in command.writes if path not in _HARMLESS and not _any_glob(rule.writes, path)]:
+            return Verdict(
+                False, "allow-list", f"rule {rule.id!r} allows {shown!r}, but not to write to {unasked[0]!r}"
+            )
         elif not command.literal:
             return Verdict(
                 False, "allow-list", f"{shown!r} is only known when it runs; an allow list needs plain words"

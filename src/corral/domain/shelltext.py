@@ -99,6 +99,7 @@ class _Reader:
         self._command = SimpleCommand()
         self._parts: list[str] | None = None
         self._literal = True
+        self._quoted = False
         self._redirect = ""
         self._heredocs: list[tuple[str, bool, bool]] = []
 
@@ -135,20 +136,25 @@ class _Reader:
         elif kind == "back":
             self._nested.append(_BACKSLASH.sub(r"\1", token[1:-1]))
             self._add("", literal=False)
-        elif kind == "single":
-            self._add(token[1:-1])
-        elif kind == "dollar_single":
-            self._add(_C_ESCAPE.sub(_c_escape, token[2:-1]))
-        elif kind == "double":
-            self._double(token[token.index('"') + 1 : -1])
-        elif kind == "escape":
-            self._add(token[1:])
+        elif kind in ("single", "dollar_single", "double", "escape"):
+            self._quoted_part(kind, token)
         elif kind == "brace" or token == "$":
             self._add("$", literal=False)
             if kind == "brace" and ("$(" in token or "`" in token):
                 self._substitutions(token[2:-1])
         else:
             self._add(token)
+
+    def _quoted_part(self, kind: str, token: str) -> None:
+        if kind == "single":
+            self._add(token[1:-1])
+        elif kind == "dollar_single":
+            self._add(_C_ESCAPE.sub(_c_escape, token[2:-1]))
+        elif kind == "double":
+            self._double(token[token.index('"') + 1 : -1])
+        else:
+            self._add(token[1:])
+        self._quoted = True
 
     def _double(self, inside: str) -> None:
         literal = "$" not in inside.replace("\\$", "") and "`" not in inside.replace("\\`", "")
@@ -166,7 +172,7 @@ class _Reader:
 
     def _add(self, text: str, *, literal: bool = True) -> None:
         if self._parts is None:
-            self._parts, self._literal = [], True
+            self._parts, self._literal, self._quoted = [], True, False
         self._parts.append(text)
         self._literal = self._literal and literal
 
@@ -178,8 +184,8 @@ class _Reader:
         if self._redirect:
             redirect, self._redirect = self._redirect, ""
             if redirect in ("<<", "<<-"):
-                self._heredocs.append((word.text, redirect == "<<-", word.literal))
-            elif ">" in redirect:
+                self._heredocs.append((word.text, redirect == "<<-", self._quoted))
+            elif ">" in redirect and not (redirect == ">&" and (word.text.isdigit() or word.text == "-")):
                 self._command.writes.append(word)
         elif not self._command.words and _ASSIGNMENT.match(word.text):
             self._command.assignments.append(word.text)
@@ -196,7 +202,7 @@ class _Reader:
         self._command = SimpleCommand()
 
     def _skip_heredocs(self, position: int) -> int:
-        for delimiter, tabs, _ in self._heredocs:
+        for delimiter, tabs, quoted in self._heredocs:
             lines: list[str] = []
             while position < len(self._text):
                 end = self._text.find("\n", position)
@@ -207,7 +213,8 @@ class _Reader:
                     break
                 lines.append(line)
             body = "\n".join(lines)
-            if "$(" in body or "`" in body:
+            # a quoted delimiter makes the body plain data
+            if not quoted and ("$(" in body or "`" in body):
                 self._substitutions(body)
         self._heredocs.clear()
         return position

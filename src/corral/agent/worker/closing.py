@@ -86,6 +86,7 @@ class Closing:
         if self._stopped:
             return
         failpoint.hit("before_done")
+        failpoint.hit("before_done")
         try:
             self._journal.done(attempt.key, report)
         except sqlite3.Error as error:
@@ -96,6 +97,7 @@ class Closing:
                 _JOURNAL_AGAIN_SECONDS, self._journal_end, attempt, report, token, unsent
             )
             return
+        failpoint.hit("after_done")
         failpoint.hit("after_done")
         attempt.phase = Phase.DONE
         self.finished += 1

@@ -114,7 +114,6 @@ class Journal:
         try:
             os.chmod(self._state.journal, 0o600)
             if check:
-                # a journal without our id was never finished being made; one that fails its check cannot be trusted at all
                 verdict = db.execute("pragma integrity_check(1)").fetchone()[0]
                 if verdict != "ok":
                     raise sqlite3.DatabaseError(str(verdict))
@@ -123,6 +122,8 @@ class Journal:
             db.execute("pragma cache_size=-256")
             db.executescript(_SCHEMA)
             row = db.execute("select value from meta where key='journal'").fetchone()
+            if row is None and check:
+                raise sqlite3.DatabaseError("it has no id: it was emptied, or never finished being made")
             if row is None:
                 db.execute("insert into meta values('journal', ?)", (self.id,))
             else:

@@ -209,6 +209,7 @@ class Runner:
     def _launch(self, attempt: Attempt) -> None:
         """STARTING is durable: now the process may exist."""
         failpoint.hit("after_starting")
+        failpoint.hit("after_starting")
         self.slots.used += 1
         self._supervision.launch(attempt)
         failpoint.hit("after_spawn")

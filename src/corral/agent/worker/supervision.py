@@ -15,6 +15,7 @@ from corral.agent.worker.frame import Frame
 from corral.agent.worker.invocation import CannotStart, Preparer, attempt_directory
 from corral.agent.worker.wrapper import CLAIM_LOST, UNREADY, Launcher, read_status
 from corral.domain.task import Reason, TaskState
+from corral.runtime import failpoint
 from corral.runtime.process import ExitWatch
 
 _FIRST_LOOK_SECONDS: Final = 0.03
@@ -75,6 +76,7 @@ class Supervision:
         except (OSError, ValueError) as error:
             self._over(attempt, TaskState.FAILED, Reason.SPAWN, None, detail=f"cannot start the command: {error}")
             return
+        failpoint.hit("after_spawn")
         self._launcher.warm_up_later(asyncio.get_running_loop().call_later)
         self.follow(attempt, watch.pid)
         attempt.watch = watch

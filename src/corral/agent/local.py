@@ -210,7 +210,7 @@ def _result(answer: Any) -> Any:
     if refused is None:
         return answer.get("result")
     data = refused.get("data") or {}
-    kind = by_code().get(refused.get("code"), Internal)
+    kind = by_code().get(int(refused.get("code") or 0), Internal)
     if kind.__init__ is not CorralError.__init__:
         kind = Invalid  # a subclass that wants more than we have
     raise kind(str(refused.get("message")), element=data.get("element"), hint=data.get("hint"))

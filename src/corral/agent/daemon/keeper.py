@@ -1,7 +1,7 @@
 """Keeps the worker alive (OSF-5, OSF-6): dead, silent for 30 s or beyond its memory → ended and started again by the restart table.
 
 The worker is never our child. What decides is `domain.restart`; what acts are the `Workers` hands; this loop looks
-each five seconds, each second while something is under way, and at once when the kernel says that the worker ended.
+every ten seconds, each second while something is under way, and at once when the kernel says that the worker ended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from corral.runtime.clock import Clock
 
 log = logging.getLogger("corral.keeper")
 
-LOOK_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 10.0
 BUSY_SECONDS: Final = 1.0
 SILENT_SECONDS: Final = 30.0
 FIRST_SECONDS: Final = 5.0

@@ -28,7 +28,7 @@ async def _measure(stack: Stack, count: int, rounds: int) -> dict[str, Any]:
         job = await handle.wait(everyone=True)
         walls.append(time.perf_counter() - start)
         if job.state != "succeeded" or job.nodes != count:
-            raise SystemExit(f"cannot measure: job {job.id} on {job.nodes} nodes is {job.state}: {job.counts}")
+            raise SystemExit(f"cannot measure: job {job.job} on {job.nodes} nodes is {job.state}: {job.counts}")
         await asyncio.sleep(0.3)
     return {"wall_s": statistics.median(walls[1:]), "best_s": min(walls[1:]), "worst_s": max(walls[1:])}
 

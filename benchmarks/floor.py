@@ -9,6 +9,11 @@ import time
 from collections.abc import Sequence
 
 
+def _end(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
+
+
 async def _one(argv: Sequence[str]) -> bytes:
     loop = asyncio.get_running_loop()
     read, write = os.pipe2(os.O_CLOEXEC)
@@ -26,7 +31,7 @@ async def _one(argv: Sequence[str]) -> bytes:
     os.close(write)
     pidfd = os.pidfd_open(pid)
     ended: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
+    loop.add_reader(pidfd, _end, ended)
     try:
         await ended
     finally:

@@ -20,6 +20,7 @@ from pathlib import Path
 from corral.domain.errors import CorralError, Unavailable
 from corral.runtime.clock import Clock, SystemClock
 from corral.sdk import Fleet, connect
+from corral.server.infrastructure.pki.ca import Authority
 from corral.testing.ports import free_port
 from corral.testing.sim.identities import FleetFile, make
 from corral.testing.sim.main import register, spool_folder
@@ -44,14 +45,27 @@ class Stack:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def temporary(cls, *, env: Mapping[str, str] | None = None) -> AsyncGenerator[Stack, None]:
+    async def temporary(cls, *, env: Mapping[str, str] | None = None, tls: bool = False) -> AsyncGenerator[Stack, None]:
+        """`tls`: the engine speaks TLS with a certificate of a CA made for this stack."""
         with tempfile.TemporaryDirectory(prefix="corral-stack-") as folder:
             stack = cls(Path(folder), env=env)
+            if tls:
+                stack.env |= stack._engine_tls()
             try:
                 await stack.start_server()
                 yield stack
             finally:
                 await stack.close()
+
+    def _engine_tls(self) -> dict[str, str]:
+        authority = Authority(self.folder / "pki", self._clock)
+        authority.create()
+        files = authority.server_certificate("engine", ["127.0.0.1", "localhost"])
+        return {
+            "CORRAL__ENGINE__TLS_CERT": str(files.certificate),
+            "CORRAL__ENGINE__TLS_KEY": str(files.key),
+            "CORRAL__ENGINE__TLS_CA": str(authority.certificate),
+        }
 
     @property
     def fleet(self) -> Fleet:

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nats import errors as nats_errors
@@ -39,6 +39,16 @@ CLOSE_SECONDS: Final = 2
 
 Handler = Callable[[Msg], None]
 Hook = Callable[[], Awaitable[None]]
+
+
+@contextlib.contextmanager
+def _cancellable() -> Iterator[None]:
+    """The library swallows a cancellation that arrives while it flushes; raise it again, or the caller never stops."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 class Subscription:
@@ -91,7 +101,8 @@ class Connection:
         try:
             while True:
                 try:
-                    await self._connect()
+                    with _cancellable():
+                        await self._connect()
                     attempt = 0
                     ready()
                     await self._closed.wait()
@@ -195,7 +206,8 @@ class Connection:
         if nc.pending_data_size > PENDING_BYTES_MAX:
             raise BusError("cannot send to the engine: it does not read", element="engine", retryable=True)
         try:
-            await nc.publish(subject, data, reply=reply, headers=dict(headers) if headers else None)
+            with _cancellable():
+                await nc.publish(subject, data, reply=reply, headers=dict(headers) if headers else None)
         except nats_errors.Error as error:
             raise _translated("send to the engine", error) from None
 
@@ -212,8 +224,9 @@ class Connection:
     async def send_raw(self, commands: Iterable[bytes]) -> None:
         """Ready protocol lines in one write: acknowledging a thousand messages one by one costs ten times as much."""
         nc = self._live()
-        await nc._send_command(b"".join(commands))
-        await nc._flush_pending()
+        with _cancellable():
+            await nc._send_command(b"".join(commands))
+            await nc._flush_pending()
 
     async def request(
         self, subject: str, data: bytes, *, timeout_seconds: float, headers: Mapping[str, str] | None = None
@@ -240,8 +253,9 @@ class Connection:
         """Everything published or subscribed before has been processed by the engine."""
         nc = self._live()
         try:
-            await nc._flush_pending(force_flush=True)  # the library's ping overtakes what is still in its buffer
-            await nc.flush(FLUSH_SECONDS)
+            with _cancellable():
+                await nc._flush_pending(force_flush=True)  # the library's ping overtakes what is still in its buffer
+                await nc.flush(FLUSH_SECONDS)
         except nats_errors.Error as error:
             raise _translated("reach the engine", error) from None
 
@@ -264,7 +278,7 @@ class Connection:
             self._subscriptions.remove(subscription)
         live, subscription.live = subscription.live, None
         if live is not None and self.connected:
-            with contextlib.suppress(nats_errors.Error, OSError):
+            with contextlib.suppress(nats_errors.Error, OSError), _cancellable():
                 await live.unsubscribe()
 
     @staticmethod
@@ -275,7 +289,8 @@ class Connection:
             except Exception:
                 log.exception("Cannot handle a message on %s", message.subject, extra={"action": "handler_failed"})
 
-        return await nc.subscribe(subject, cb=deliver, pending_msgs_limit=1 << 20, pending_bytes_limit=256 << 20)
+        with _cancellable():
+            return await nc.subscribe(subject, cb=deliver, pending_msgs_limit=1 << 20, pending_bytes_limit=256 << 20)
 
     def _answered(self, message: Msg) -> None:
         future = self._answers.get(message.subject)

@@ -49,13 +49,14 @@ def render(
     operator_jwt: str,
     system_account: str,
     accounts: Mapping[str, str],
+    monitoring_port: int = RANDOM_PORT,
 ) -> str:
     """The whole file. `accounts` become `resolver_preload`: they win over whatever the resolver's folder remembers."""
     preload = "\n".join(f"  {key}: {_text(jwt)}" for key, jwt in accounts.items())
     return f"""# Written before every start; changes here are lost.
 server_name: corral-engine
 listen: {_text(f"{_host(settings.host)}:{port}")}
-http: "127.0.0.1:{RANDOM_PORT}"
+http: "127.0.0.1:{monitoring_port}"
 ports_file_dir: {_text(directory)}
 log_file: {_text(directory / "engine.log")}
 logfile_size_limit: 16MB

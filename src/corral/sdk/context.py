@@ -76,6 +76,16 @@ def save_context(url: str, token: str, *, ca: str | None = None, home: Path | No
     return path
 
 
+def forget_context(*, home: Path | None = None) -> Path | None:
+    """Remove what `save_context` wrote; its path, or None when there was nothing."""
+    path = (home or Path.home()) / USER
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return None
+    return path
+
+
 def _stored(cwd: Path, home: Path) -> tuple[Path | None, Mapping[str, Any]]:
     for path in _candidates(cwd, home):
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from pathlib import Path
 
 import click
 
@@ -55,7 +56,8 @@ async def command(session: Session, link: bool, no_check: bool) -> int:
 
         async with Fleet(Context(url=context.url, token=token, ca=context.ca)) as fleet:
             name = str((await fleet.system.whoami()).get("name", "?"))
-    path = save_context(context.url, token, ca=context.ca)
+    # Stored for any working directory.
+    path = save_context(context.url, token, ca=str(Path(context.ca).absolute()) if context.ca else None)
     session.note(f"logged in to {context.url} as {name}; stored in {path}")
     used = find_context().file
     if used is not None and used != path:

@@ -11,12 +11,17 @@ from corral.cli.output.nodes import scalar
 from corral.cli.output.terminal import cell
 from corral.cli.session import Session
 
-PROGRAMS: dict[str, Entry] = {}
-"""Verbs that run on the server's own machine, without a server to talk to: name → program."""
+VERBS: dict[str, Entry] = {
+    "init": Entry(
+        "corral.cli.commands.system_init", "Make CA, certificates, keys and configuration of a server.", "init"
+    ),
+    "engine-config": Entry(
+        "corral.cli.commands.system_init", "Print the configuration of an engine that runs elsewhere.", "engine_config"
+    ),
+}
+"""Verbs in files of their own, loaded when used."""
 
-command = LazyGroup(
-    "system", entries=PROGRAMS, context_settings=HELP, help="The control plane: its state and its setup."
-)
+command = LazyGroup("system", entries=VERBS, context_settings=HELP, help="The control plane: its state and its setup.")
 
 
 @verb(command, "status", examples=("corral system status", "corral system status -o json"))

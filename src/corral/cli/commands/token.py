@@ -44,7 +44,7 @@ async def create(
         check_group(name)
     async with session.connect() as fleet:
         made = await fleet.tokens.create(uses=uses, ttl_seconds=ttl, labels=merge, groups=names, node_id=node_id)
-        url = fleet.context.url
+        url = made.raw.get("server_url") or fleet.context.url
     session.note(f"valid for {made.uses or 1} node(s) until {show_time(made.expires_at)}; on the node, as root:")
     session.note(f"  corral agent enroll --server {url} --token {made.token}")
     session.show(dict(made.raw), names=[made.token], table=lambda wide: made.token)

@@ -19,6 +19,7 @@ from corral.runtime.files import private_dir
 from corral.server.application.jobs.counters import Counters
 from corral.server.application.leadership import Leadership
 from corral.server.application.nodes.registry import Registry
+from corral.server.compose.certificates import prepare_certificates
 from corral.server.config import ServerConfig
 from corral.server.infrastructure.pki.signing import KeyRing
 from corral.server.infrastructure.sql.database import Database
@@ -54,6 +55,7 @@ class Ground:
 
 
 def lay_ground(config: ServerConfig, clock: Clock, db: Database) -> Ground:
+    prepare_certificates(config, clock)
     keys = private_dir(config.data_dir / "keys")
     realm_file = keys / "realm.json"
     if realm_file.exists():
@@ -69,18 +71,12 @@ def lay_ground(config: ServerConfig, clock: Clock, db: Database) -> Ground:
     limits = _store_limits(config.engine.store_max_bytes)
     embedded = None
     if not config.engine.urls:
-        tls = None
-        if config.engine.tls_cert and config.engine.tls_key:
-            tls = EngineTls(cert=config.engine.tls_cert, key=config.engine.tls_key)
-        settings = EngineSettings(
-            host=config.engine.host,
-            port=config.engine.port,
-            tls=tls,
-            # Asking for a stream that is there already counts it once more while the engine compares.
-            max_file_bytes=2 * limits.file_bytes,
-        )
         embedded = EmbeddedEngine(
-            directory=config.data_dir / "engine", realm=realm, claims=claims, settings=settings, clock=clock
+            directory=config.data_dir / "engine",
+            realm=realm,
+            claims=claims,
+            settings=engine_settings(config),
+            clock=clock,
         )
     bus = JetStreamEngine(
         urls=lambda: config.engine.urls or [embedded.url if embedded else ""],
@@ -98,6 +94,20 @@ def lay_ground(config: ServerConfig, clock: Clock, db: Database) -> Ground:
         embedded=embedded,
         bus=bus,
         leadership=Leadership(leases=SqlLeaseStore(db), holder=holder, clock=clock),
+    )
+
+
+def engine_settings(config: ServerConfig) -> EngineSettings:
+    """How an engine of ours listens and how much it may keep."""
+    tls = None
+    if config.engine.tls_cert and config.engine.tls_key:
+        tls = EngineTls(cert=config.engine.tls_cert, key=config.engine.tls_key)
+    return EngineSettings(
+        host=config.engine.host,
+        port=config.engine.port,
+        tls=tls,
+        # Asking for a stream that is there already counts it once more while the engine compares.
+        max_file_bytes=2 * _store_limits(config.engine.store_max_bytes).file_bytes,
     )
 
 

@@ -28,7 +28,7 @@ from corral.server.infrastructure.nats.credentials import RealmIssuer
 from corral.server.infrastructure.nats.presence import PresenceFeed
 from corral.server.infrastructure.nats.rpc import SignedRpc
 from corral.server.infrastructure.nats.sayings import FactsFeed, MetricsFeed
-from corral.server.infrastructure.pki.ca import Authority
+from corral.server.infrastructure.pki.ca import chain_authority
 from corral.server.infrastructure.sql.nodes import SqlNodeStore
 from corral.server.infrastructure.sql.tokens import SqlTokenStore
 
@@ -126,7 +126,9 @@ def compose_nodes(ground: Ground, jobs: Jobs) -> Nodes:
         labels=Labelling(fleet=registry, store=store),
         removal=removal,
         samples=samples,
-        tokens=JoinTokens(store=tokens, clock=clock, fingerprint=_pin(ground)),
+        tokens=JoinTokens(
+            store=tokens, clock=clock, fingerprint=_pin(ground), server_url=ground.config.server.public_url
+        ),
         presence=keeper,
         rpc=SignedRpc(wire=bus.wire, signer=ground.ring, clock=clock),
     )
@@ -141,8 +143,6 @@ def _engine_ca(ground: Ground) -> str:
 
 
 def _pin(ground: Ground) -> str:
-    """What a join token pins: our CA, when the server speaks TLS with a certificate of it."""
-    authority = Authority(ground.config.data_dir / "pki", ground.clock)
-    if ground.config.server.tls_cert is None or not authority.exists():
-        return NO_PIN
-    return authority.fingerprint()
+    """What a join token pins: the CA at the end of the chain this server shows. Nodes look for it in the handshake."""
+    cert = ground.config.server.tls_cert
+    return NO_PIN if cert is None else chain_authority(cert.read_bytes()) or NO_PIN

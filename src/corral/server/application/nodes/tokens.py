@@ -52,14 +52,24 @@ def proof_key(secret: str) -> bytes:
 
 
 class JoinTokens:
-    """`fingerprint` is what nodes pin: sha256 hex of the CA's DER, `-` when enrolment is on loopback without TLS."""
+    """`fingerprint` is what nodes pin: sha256 hex of the CA's DER, `-` when enrolment is on loopback without TLS.
+
+    `server_url` is where nodes find this server; empty = wherever the caller found it.
+    """
 
     def __init__(
-        self, *, store: TokenStore, clock: Clock, fingerprint: str = NO_PIN, random: Callable[[int], bytes] = os.urandom
+        self,
+        *,
+        store: TokenStore,
+        clock: Clock,
+        fingerprint: str = NO_PIN,
+        server_url: str = "",
+        random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._store = store
         self._clock = clock
         self._fingerprint = fingerprint
+        self.server_url = server_url
         self._random = random
 
     async def create(

@@ -3,6 +3,8 @@
 <pki>/ca.pem, ca.key (0600)           ten years; its fingerprint is in every join token
 <pki>/<name>.pem, <name>.key (0600)   a server certificate with its names and addresses, 397 days, renewed when a third is left
 
+A server shows its certificate AND the CA: a node finds the CA by its fingerprint in the handshake, so it has to be in there.
+
 ECDSA P-256 throughout: every TLS 1.3 stack takes it. Restarting with other names signs a new certificate; the CA stays.
 """
 
@@ -43,6 +45,18 @@ def fingerprint(pem: bytes) -> str:
     """What join tokens pin: SHA-256 of the certificate's DER, in hex."""
     der = x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
     return hashlib.sha256(der).hexdigest()
+
+
+def chain_authority(pem: bytes) -> str:
+    """The fingerprint of the self-signed CA in a chain; empty when the chain shows none (then nodes cannot pin it)."""
+    try:
+        chain = x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        return ""
+    for certificate in chain[1:] or chain:
+        if certificate.issuer == certificate.subject:
+            return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
+    return ""
 
 
 class Authority:
@@ -125,6 +139,29 @@ class Authority:
         left = certificate.not_valid_after_utc - self._clock.now()
         return left < SERVER_LIFE / 3
 
+    def renew_due(self, files: Certificate) -> bool:
+        """Sign anew, for the same names, a certificate of ours of which less than a third is left; True when that was done.
+
+        A certificate that is not ours is left alone. Raises NotFound when it is due and the CA's key is not here.
+        """
+        names = self.names_of(files)
+        if not names or not self.needs_renewal(files):
+            return False
+        self._sign_server(files, _text_of(names[0]), names)
+        return True
+
+    def names_of(self, files: Certificate) -> list[x509.GeneralName]:
+        """The names and addresses in a certificate of ours; empty for any other, or none."""
+        try:
+            certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+            certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(self.pem()))
+            return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        except Exception:  # not there, not readable, not ours: for each the answer is "no names of ours"
+            return []
+
+    def hosts_of(self, files: Certificate) -> list[str]:
+        return [_text_of(name) for name in self.names_of(files)]
+
     def _still_good(self, files: Certificate, wanted: list[x509.GeneralName]) -> bool:
         if not files.key.exists() or self.needs_renewal(files):
             return False
@@ -157,7 +194,8 @@ class Authority:
             .sign(signer, hashes.SHA256())
         )
         _write_key(files.key, key)
-        write_atomic(files.certificate, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+        chain = certificate.public_bytes(serialization.Encoding.PEM) + self.pem()
+        write_atomic(files.certificate, chain, mode=0o644)
 
     def _load_key(self) -> ec.EllipticCurvePrivateKey:
         try:
@@ -173,6 +211,10 @@ class Authority:
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise Invalid(f"cannot use {str(self._key)!r}: expected an EC key", element=str(self._key))
         return key
+
+
+def _text_of(name: x509.GeneralName) -> str:
+    return str(name.value)
 
 
 def _general_name(host: str) -> x509.GeneralName:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,9 @@ class Listener:
             ssl_certfile=str(self._cert) if self._cert else None,
             ssl_keyfile=str(self._key) if self._key else None,
         )
+        config.load()
+        if config.ssl is not None:
+            config.ssl.minimum_version = ssl.TLSVersion.TLSv1_3
         server = _Server(config)
         loop = asyncio.get_running_loop()
         serving = loop.create_task(server.serve(sockets=[bound]), name=f"{self.name}/serve")

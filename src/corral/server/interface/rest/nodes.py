@@ -188,7 +188,7 @@ async def create_token(nodes: NodeRoom, caller: Caller, data: TokenOrder) -> Env
         groups=data.groups or (),
         node_id=data.node_id,
     )
-    return ok(token_view(token, text))
+    return ok(token_view(token, text, nodes.tokens.server_url))
 
 
 async def list_tokens(nodes: NodeRoom, caller: Caller) -> Envelope[list[TokenView]]:

@@ -101,7 +101,7 @@ class TokenOrder(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class TokenView(msgspec.Struct, kw_only=True):
-    """`token` is the secret itself: only in the answer that made it."""
+    """`token` is the secret itself and `server_url` where nodes use it: only in the answer that made it."""
 
     id: str
     uses: int
@@ -115,6 +115,7 @@ class TokenView(msgspec.Struct, kw_only=True):
     node_id: str | None
     revoked: bool
     token: str | None = None
+    server_url: str | None = None
 
 
 class ChallengeOrder(msgspec.Struct, kw_only=True):
@@ -183,7 +184,7 @@ def node_view(node: Node, vitals: Vitals | None = None) -> NodeView:
     )
 
 
-def token_view(token: JoinToken, text: str | None = None) -> TokenView:
+def token_view(token: JoinToken, text: str | None = None, server_url: str = "") -> TokenView:
     return TokenView(
         id=token.id,
         uses=token.uses,
@@ -197,6 +198,7 @@ def token_view(token: JoinToken, text: str | None = None) -> TokenView:
         node_id=token.node_id,
         revoked=token.revoked,
         token=text,
+        server_url=server_url or None,
     )
 
 

@@ -16,6 +16,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ from corral.runtime.proctree import carries
 log = logging.getLogger("corral.worker.adoption")
 
 _ORPHAN_SECONDS: Final = 24 * 3600.0
+_OUR_SIGNALS: Final = (128 + signal.SIGTERM, 128 + signal.SIGKILL)
 _LOOKS: Final = 5
 _LOOK_SECONDS: Final = 0.2
 
@@ -152,9 +154,19 @@ class Adoption:
         finished_at = None
         with contextlib.suppress(OSError):
             finished_at = self._frame.time.at_wall(os.stat(f"{attempt.directory}/rc").st_mtime)
-        state = TaskState.SUCCEEDED if code == 0 else TaskState.FAILED
-        self._runner.settle(attempt, state, Reason.NONE, code, finished_at)
+        state, reason = self._verdict(attempt, code, finished_at)
+        self._runner.settle(attempt, state, reason, code, finished_at)
         return True
+
+    def _verdict(self, attempt: Attempt, code: int, finished_at: float | None) -> tuple[TaskState, Reason]:
+        """The last worker may have died while it stopped the tree: a death by our signals has our reason."""
+        if code in _OUR_SIGNALS:
+            if self._journal.buried(attempt.key)[0]:
+                return TaskState.CANCELLED, Reason.KILLED
+            ran = (finished_at or 0.0) - (attempt.started_at or 0.0)
+            if attempt.spec is not None and ran >= attempt.spec.timeout_seconds:
+                return TaskState.TIMED_OUT, Reason.TIMEOUT
+        return (TaskState.SUCCEEDED if code == 0 else TaskState.FAILED), Reason.NONE
 
     def _run_anew(self, attempt: Attempt) -> None:
         """Nothing ran and nothing will in that folder: the attempt goes back to the queue, for the next folder."""

@@ -76,7 +76,7 @@ class Courier:
 
 def check_accepted(data: bytes) -> None:
     """Raise StreamRefused when JetStream's answer is not an acknowledgement."""
-    if b'"error"' not in data and data:
+    if b'"error"' not in data and b'"seq"' in data:
         return
     try:
         error = json.loads(data).get("error") or {}

@@ -120,6 +120,19 @@ async def test_a_cancel_that_came_before_the_crash_is_carried_out_after_it(child
     assert (end["state"], end["reason"]) == ("cancelled", "killed")
 
 
+async def test_what_the_dying_worker_had_stopped_is_cancelled_not_failed(child, tmp_path):
+    text, starts = counting(tmp_path, "exec sleep 60")
+    await child.start(TEST_CRASH="corral.agent.worker.supervision:Supervision.exited:before")
+    child.plane.push("task", child.plane.task(shell=text))
+    await child.plane.until(starts)
+    child.plane.push("cancel", child.plane.cancel())
+    await child.plane.until(lambda: child.process.poll() is not None)
+    child.kill()
+    await child.start()
+    end = await child.plane.end()
+    assert (end["state"], end["reason"], end["exit_code"]) == ("cancelled", "killed", 143)
+
+
 async def test_the_time_limit_counts_on_over_a_restart(child, tmp_path):
     text, starts = counting(tmp_path, "sleep 60")
     await child.start()

@@ -20,7 +20,7 @@ from corral.server.application.ports.access import ApiToken, AuditEntry, Session
 from corral.server.application.ports.jobs import DeadLetter, Delivery, JobPage, TaskPage
 from corral.server.application.ports.nodes import JoinToken
 from corral.server.infrastructure.sql.job_ledger import JobRow, Ledger, TaskRow, keep_bygone
-from corral.server.infrastructure.sql.job_rows import to_delivery, to_task
+from corral.server.infrastructure.sql.job_rows import Owed, to_delivery, to_task
 from corral.server.infrastructure.sql.job_tx import JobTx, Key
 from corral.server.infrastructure.sql.jobs import LedgerJobStore
 from corral.server.infrastructure.sql.jobs_queries import PAGE_MAX, may_forget
@@ -122,7 +122,7 @@ class _MemoryJobTx:
         )
         return [(row.job, row.node) for row in found[:limit]]
 
-    async def due(self, now: float, limit: int) -> list[TaskRow]:
+    async def due(self, now: float, limit: int) -> Sequence[TaskRow | Owed]:
         found = [
             row
             for row in self._db.tasks.values()

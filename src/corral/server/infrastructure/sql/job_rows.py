@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from corral.domain.job import CommandSpec, Job, JobState, OfflinePolicy, as_mapping, from_mapping
 from corral.domain.task import Reason, Task, TaskState
@@ -61,6 +61,8 @@ JOB_COLUMNS: Final = (
     "resource_version",
 )
 JOB_SELECT: Final = ", ".join(JOB_COLUMNS)
+OWED_NAMES: Final = ("job", "node", "attempt", "not_after", "cancel_asked", "published")
+OWED_SELECT: Final = ", ".join(f"t.{name}" for name in OWED_NAMES)
 _STATES: Final = {state.value: state for state in TaskState}
 _REASONS: Final = {reason.value: reason for reason in Reason}
 _JOB_STATES: Final = {state.value: state for state in JobState}
@@ -185,7 +187,18 @@ def spec_of(text: str) -> CommandSpec:
     return from_mapping(json.loads(text))
 
 
-def to_delivery(row: TaskRow, kind: str, spec: CommandSpec) -> Delivery:
+class Owed(NamedTuple):
+    """The columns a delivery needs, in the order of OWED_NAMES."""
+
+    job: str
+    node: str
+    attempt: int
+    not_after: float
+    cancel_asked: bool
+    published: int
+
+
+def to_delivery(row: TaskRow | Owed, kind: str, spec: CommandSpec) -> Delivery:
     return Delivery(
         job=row.job,
         node=row.node,
@@ -193,6 +206,6 @@ def to_delivery(row: TaskRow, kind: str, spec: CommandSpec) -> Delivery:
         kind=kind,
         spec=spec,
         not_after=at(row.not_after),
-        cancel=row.cancel_asked,
+        cancel=bool(row.cancel_asked),
         published=row.published,
     )

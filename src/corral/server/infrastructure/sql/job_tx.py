@@ -17,8 +17,11 @@ from corral.server.infrastructure.sql.database import Tx
 from corral.server.infrastructure.sql.job_ledger import JobRow, Ledger, TaskRow, keep_bygone
 from corral.server.infrastructure.sql.job_rows import (
     JOB_SELECT,
+    OWED_NAMES,
+    OWED_SELECT,
     TASK_COLUMNS,
     TASK_NAMES,
+    Owed,
     attempt_row,
     attempt_text,
     counts_text,
@@ -56,7 +59,7 @@ class JobTx(Protocol):
 
     async def overdue_keys(self, queued_before: float, lost_before: float, limit: int) -> list[Key]: ...
 
-    async def due(self, now: float, limit: int) -> list[TaskRow]: ...
+    async def due(self, now: float, limit: int) -> Sequence[TaskRow | Owed]: ...
 
     async def save(self, ledger: Ledger) -> None: ...
 
@@ -135,10 +138,10 @@ _LOST_KEYS: Final = Statement(
 )
 _DUE: Final = Statement(
     f"""
-    select {_TASK} from tasks t where t.due_at <= :now and (t.cancel_asked or t.not_after > :now)
+    select {OWED_SELECT} from tasks t where t.due_at <= :now and (t.cancel_asked or t.not_after > :now)
     order by t.due_at limit :limit $skip
     """,
-    out=TASK_NAMES,
+    out=OWED_NAMES,
 )
 _MARK_DUE: Final = Statement(
     """
@@ -257,14 +260,12 @@ class SqlJobTx:
         lost = await self._tx.rows(_LOST_KEYS, before=lost_before, limit=limit)
         return [(row[0], row[1]) for row in (*expired, *lost)]
 
-    async def due(self, now: float, limit: int) -> list[TaskRow]:
+    async def due(self, now: float, limit: int) -> Sequence[TaskRow | Owed]:
         """Marks them as published once more and due again, each after its own jittered delay."""
-        rows = [task_row(row) for row in await self._tx.rows(_DUE, now=now, limit=limit)]
-        for row in rows:
-            row.due_at = now + REDELIVER.delay(row.published)
-            row.published += 1
-        await self._tx.run(_MARK_DUE, [(row.job, row.node, row.due_at, row.published) for row in rows])
-        return rows
+        rows = [Owed(*row) for row in await self._tx.rows(_DUE, now=now, limit=limit)]
+        marks = [(row.job, row.node, now + REDELIVER.delay(row.published), row.published + 1) for row in rows]
+        await self._tx.run(_MARK_DUE, marks)
+        return [row._replace(published=row.published + 1) for row in rows]
 
     async def save(self, ledger: Ledger) -> None:
         """Write what changed since the last save, then forget that it was new."""

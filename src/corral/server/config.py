@@ -134,6 +134,12 @@ class SqlSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodesSection:
+    beat_seconds: float = field(default=10.0, metadata={"min": 0.1})
+    """How often nodes beat: the same as agent.beat_seconds there. Three missed make a node offline."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobsSection:
     lost_after_seconds: float = field(default=3600.0, metadata=_POSITIVE)
     """A node gone this long makes its running tasks `lost`."""
@@ -180,6 +186,7 @@ class ServerConfig:
     server: ServerSection = field(default_factory=ServerSection)
     engine: EngineSection = field(default_factory=EngineSection)
     sql: SqlSection = field(default_factory=SqlSection)
+    nodes: NodesSection = field(default_factory=NodesSection)
     jobs: JobsSection = field(default_factory=JobsSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
     log: LogSection = field(default_factory=LogSection)

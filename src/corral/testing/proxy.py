@@ -58,6 +58,7 @@ class Pipe:
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._waiting_bytes = 0
         self._news = asyncio.Event()
+        self.held = False
 
     async def read(self) -> None:
         """Take what comes, note when it is due. In order: nothing overtakes on a TCP connection."""
@@ -86,7 +87,7 @@ class Pipe:
                 self._news.clear()
                 await self._news.wait()
             due, data = self._waiting[0]
-            while self._shape.held or self._clock.monotonic() < due:
+            while self.held or self._shape.held or self._clock.monotonic() < due:
                 # looked at often instead of slept through: a test may let go at any moment
                 await self._clock.sleep(_LOOK_SECONDS)
             self._waiting.popleft()
@@ -111,6 +112,10 @@ class Conversation:
         self.up = up
         self.down = down
         self._writers = writers
+
+    def hold(self, *, up: bool = True, down: bool = True) -> None:
+        """Silence on this connection alone; both False lets go."""
+        self.up.held, self.down.held = up, down
 
     def reset(self) -> None:
         """RST to both sides."""
@@ -157,6 +162,11 @@ class FaultProxy:
         """Connections there are now."""
         return len(self._conversations)
 
+    @property
+    def conversations(self) -> tuple[Conversation, ...]:
+        """Oldest first."""
+        return tuple(self._conversations.values())
+
     def shape(self, *, up: Shape | None = None, down: Shape | None = None) -> None:
         """Replace the shape of one direction or both, for open connections too."""
         for mine, new in ((self.up, up), (self.down, down)):
@@ -168,6 +178,8 @@ class FaultProxy:
         """A perfect network again; what was held arrives."""
         self.shape(up=Shape(), down=Shape())
         self.refusing = False
+        for conversation in self.conversations:
+            conversation.hold(up=False, down=False)
 
     def hold(self, *, up: bool = True, down: bool = True) -> None:
         """Half-open: connections stay and say nothing, in one direction or both."""

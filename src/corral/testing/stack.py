@@ -112,6 +112,19 @@ class Stack:
                 raise Unavailable(f"cannot start the server; its log ends:\n{self.log_tail()}")
             await self._clock.sleep(0.05)
 
+    async def stop_server(self) -> None:
+        """TERM, and wait for its end; the engine goes with it."""
+        if self._fleet is not None:
+            await self._fleet.close()
+            self._fleet = None
+        if self.server is not None:
+            await _end(self.server)
+
+    async def links(self) -> int:
+        """How many nodes' links the engine has now."""
+        answer = await self.fleet.call("GET", "/system")
+        return int(answer["nodes"]["online"])
+
     def log_tail(self, characters: int = 3000) -> str:
         return (self.folder / "server.log").read_text(errors="replace")[-characters:]
 

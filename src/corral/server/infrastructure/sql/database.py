@@ -77,8 +77,9 @@ class Tx:
         if self.dialect == "sqlite":
             for text, bound in statement.sqlite(values, rows):
                 cursor = await self._driver.execute(text, bound)
-                touched += cursor.rowcount
-                await cursor.close()
+                touched += (
+                    cursor.rowcount
+                )  # not closed: it is spent already, and closing is one more trip to its thread
             return touched
         if statement.takes_rows:
             if not rows:

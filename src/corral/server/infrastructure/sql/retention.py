@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.statements import Statement, as_set
-from corral.server.infrastructure.sql.values import seconds
+from corral.server.infrastructure.sql.values import at, seconds
 
 _OLD_JOBS: Final = Statement(
     "select t.id, t.nodes from jobs t where t.finished_at < :before order by t.finished_at limit :limit $skip",
@@ -22,6 +22,12 @@ _BATCHED: Final = {
         f"delete from {table} where {key} in (select {key} from {table} where {column} < :before limit :limit)"
     )
     for table, key, column in (("audit", "id", "at"), ("dead_letters", "id", "at"), ("join_tokens", "id", "expires_at"))
+}
+
+
+_OLDEST: Final = {
+    "jobs": Statement("select min(finished_at) from jobs"),
+    "audit": Statement("select min(at) from audit"),
 }
 
 
@@ -48,6 +54,12 @@ class SqlRetention:
                 await tx.run(_DELETE_ATTEMPTS, jobs=ids)
                 await tx.run(_DELETE_JOBS, jobs=ids)
         return chosen
+
+    async def oldest(self) -> Mapping[str, datetime | None]:
+        """The oldest ended job and the oldest audit entry: what goes next."""
+        async with self._db.read() as tx:
+            found = {kind: await tx.row(statement) for kind, statement in _OLDEST.items()}
+        return {kind: None if row is None or row[0] is None else at(row[0]) for kind, row in found.items()}
 
     async def audit(self, *, before: datetime, limit: int = 2000) -> int:
         return await self._delete(_BATCHED["audit"], before, limit)

@@ -105,10 +105,9 @@ class AuditHook:
 
 
 def _is_write(route: Route) -> bool:
-    # Asking a question by POST (resolve, explain, preview) changes nothing: its permission says so.
     if route.method not in _WRITES or route.path in _ROUTINE:
         return False
-    return not (route.permission or "").endswith(".read")
+    return not route.asks
 
 
 def _outcome(status: int) -> str:

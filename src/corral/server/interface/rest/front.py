@@ -106,7 +106,7 @@ class Front:
             await self._app(scope, receive, answer.send)
             return
         request.body = await self._body(request, receive)
-        key = None if request.public or (route is not None and route.operation) else self._key(request)
+        key = None if request.public or (route is not None and (route.operation or route.asks)) else self._key(request)
         if key is None:
             await self._app(scope, _replay(request.body, receive), answer.send)
             return

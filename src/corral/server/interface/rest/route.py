@@ -31,6 +31,11 @@ class Route:
     """A larger body than server.body_max_bytes allows, for this route."""
 
     @property
+    def asks(self) -> bool:
+        """A question by POST (resolve, explain, preview): it changes nothing, and its permission says so."""
+        return self.permission is not None and self.permission.endswith(".read")
+
+    @property
     def template(self) -> str:
         """The path as people write it: /jobs/{job}."""
         return self.path.replace(":str}", "}")

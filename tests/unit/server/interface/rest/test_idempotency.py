@@ -59,3 +59,10 @@ async def test_the_stored_answer_is_sealed(stand: Any) -> None:
 async def test_what_is_no_key_is_refused(stand: Any, key: str) -> None:
     assert (await post(stand, key, {"name": "a"})).status_code == 400
     assert stand.things.made == []
+
+
+async def test_a_question_by_post_is_answered_anew_and_stored_nowhere(stand: Any) -> None:
+    headers = {**stand.bearer(), "Idempotency-Key": "q"}
+    answers = [await stand.client.post(f"{API}/things/ask", json={"name": "a"}, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert stand.things.made == ["a", "a"]

@@ -11,14 +11,14 @@ import base64
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from nats.aio.msg import Msg
 
 from corral.bus.connection import Connection
 from corral.bus.jetstream_api import ask, checked
-from corral.bus.jetstream_read import direct_batch
+from corral.bus.jetstream_read import direct_batch, read
 from corral.bus.port import BusError, NotFoundOnBus
 from corral.protocol.topology import OBJECT_CHUNK_BYTES, bucket_stream, object_chunks, object_meta
 
@@ -93,6 +93,13 @@ class JetStreamObjects:
 
     async def exists(self, bucket: str, name: str) -> bool:
         return await self._find(bucket, name) is not None
+
+    async def names(self, bucket: str) -> Sequence[tuple[str, int]]:
+        found = await read(
+            self._connection, bucket_stream(bucket), object_meta(bucket, ">"), from_sequence=1, limit=1 << 20
+        )
+        documents = [json.loads(message.data) for message in found]
+        return sorted({str(meta["name"]): int(meta["size"]) for meta in documents}.items())
 
     async def nuid(self, bucket: str, name: str) -> str | None:
         meta = await self._find(bucket, name)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from corral.bus.claims import decode
@@ -207,6 +207,10 @@ class MemoryObjects:
     async def exists(self, bucket: str, name: str) -> bool:
         self._bus.check("look up")
         return (bucket, name) in self._bus.blobs
+
+    async def names(self, bucket: str) -> Sequence[tuple[str, int]]:
+        self._bus.check("list")
+        return sorted((name, len(data)) for (held, name), (_, data) in self._bus.blobs.items() if held == bucket)
 
     async def nuid(self, bucket: str, name: str) -> str | None:
         self._bus.check("look up")

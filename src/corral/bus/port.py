@@ -137,6 +137,10 @@ class Objects(Protocol):
 
     async def exists(self, bucket: str, name: str) -> bool: ...
 
+    async def names(self, bucket: str) -> Sequence[tuple[str, int]]:
+        """(name, size in bytes) of every blob in the bucket, for backups."""
+        ...
+
     async def nuid(self, bucket: str, name: str) -> str | None:
         """What `put` returned for the blob that is there now; None when there is none."""
         ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from corral.sdk.api import Api, part
@@ -35,6 +36,12 @@ class System:
 
     async def dead_letters(self, *, limit: int | None = 50) -> list[dict[str, Any]]:
         return await self._api.pages("/dead-letters", limit=limit)
+
+    async def backup(self) -> AsyncGenerator[bytes, None]:
+        """The bytes of a backup as they are made. Check them with runtime.archive: a broken one has no end."""
+        async with aclosing(self._api.octets("/system/backup")) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def probe(self, path: str) -> tuple[int, Mapping[str, str], bytes]:
         """One GET outside the API (/healthz, /readyz, /metrics): status, headers, body."""

@@ -2,7 +2,8 @@
 
 1 engine      first, because everything talks through it (absent when engine.urls names an external one)
 2 bus         our connections to it; the topology exists once it is ready
-3 leadership  who leads, before anything is decided that must be decided once
+3 restored    objects of a backup go into the engine before a task can need one
+  leadership  who leads, before anything is decided that must be decided once
 4 access      the audit writer and the tokens: a request must be recordable before the first one can come
 5 nodes       the registry is loaded before presence is judged
 6 jobs        dispatcher, ingest, sync, sweeper: both directions between SQL and the nodes
@@ -11,14 +12,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from corral.runtime.clock import SystemClock
 from corral.runtime.files import private_dir
 from corral.runtime.lifecycle import Component, Lifecycle
 from corral.server.compose.access import compose_access
+from corral.server.compose.backup import remove_leftovers
 from corral.server.compose.ground import lay_ground
 from corral.server.compose.jobs import compose_jobs
 from corral.server.compose.listen import compose_listeners
 from corral.server.compose.nodes import compose_nodes
+from corral.server.compose.restored import RestoredObjects
 from corral.server.config import ServerConfig
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.migrate import migrate
@@ -27,13 +32,14 @@ START_SECONDS = 300.0
 """A large store takes the engine long to recover after a crash."""
 
 
-async def serve(config: ServerConfig) -> None:
-    """Run the server until TERM or Ctrl-C. Raises CorralError when it cannot start."""
+async def serve(config: ServerConfig, *, config_file: Path | None = None) -> None:
+    """Run the server until TERM or Ctrl-C. Raises CorralError when it cannot start. `config_file` goes into backups."""
     private_dir(config.data_dir)
+    remove_leftovers(config.data_dir)
     db = Database(config.sql.url.reveal() or f"sqlite:///{config.data_dir / 'corral.db'}")
     try:
         await migrate(db)
-        ground = lay_ground(config, SystemClock(), db)
+        ground = lay_ground(config, SystemClock(), db, config_file=config_file)
         jobs = compose_jobs(ground)
         nodes = compose_nodes(ground, jobs)
         access = await compose_access(ground)
@@ -42,6 +48,7 @@ async def serve(config: ServerConfig) -> None:
         components: list[Component] = [
             *engine,
             ground.bus,
+            RestoredObjects(data_dir=config.data_dir, objects=ground.bus.objects),
             ground.leadership,
             *access.components,
             *nodes.components,

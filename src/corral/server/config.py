@@ -197,9 +197,13 @@ class ServerConfig:
         return self.server.data_dir
 
 
+def default_file() -> Path | None:
+    return next((path for path in DEFAULT_FILES if path.exists()), None)
+
+
 def load_server_config(
     *, file: Path | None = None, env: Mapping[str, str], flags: Mapping[str, Any] | None = None
 ) -> Loaded[ServerConfig]:
     """`file` None = ./corral.toml or /etc/corral/corral.toml, whichever is there first."""
-    chosen = file or next((path for path in DEFAULT_FILES if path.exists()), None)
+    chosen = file or default_file()
     return load(ServerConfig, file=chosen, env=env, flags=flags or {}, required=file is not None, ignore=OTHER_SECTIONS)

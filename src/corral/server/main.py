@@ -15,7 +15,7 @@ from typing import Any, Final
 from corral.domain.errors import CorralError
 from corral.runtime.files import DirectoryLock, private_dir
 from corral.runtime.logs import configure
-from corral.server.config import LogSection, ServerConfig, load_server_config
+from corral.server.config import LogSection, ServerConfig, default_file, load_server_config
 
 log = logging.getLogger("corral.server")
 
@@ -31,6 +31,9 @@ examples:
 
 Every setting, with where it comes from: corral config show --origin
 """
+
+
+SWITCH_SECONDS = 0.0005
 
 
 def main(words: Sequence[str]) -> int:
@@ -51,7 +54,7 @@ def main(words: Sequence[str]) -> int:
         config = load_server_config(file=options.config, env=os.environ, flags=flags).value
         setup_logs(config.log)
         with hold_data(config):
-            _run(config)
+            _run(config, options.config or default_file())
     except CorralError as error:
         return tell(error)
     except KeyboardInterrupt:
@@ -106,15 +109,17 @@ class CannotStart(CorralError):
     """The surroundings do not let the server start."""
 
 
-def _run(config: ServerConfig) -> None:
+def _run(config: ServerConfig, file: Path | None) -> None:
     from corral.server.app import serve  # pulls in the whole server: only once the configuration is good
 
+    # SQLite works in threads: at the default of 5 ms every answer of the database waits that long for a busy loop to let go.
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         import uvloop
     except ModuleNotFoundError:
-        asyncio.run(serve(config))
+        asyncio.run(serve(config, config_file=file))
     else:
-        uvloop.run(serve(config))
+        uvloop.run(serve(config, config_file=file))
 
 
 def _parser() -> argparse.ArgumentParser:

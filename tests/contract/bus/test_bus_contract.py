@@ -340,6 +340,16 @@ async def test_putting_again_replaces_and_leaves_no_bytes_behind(rig: Any) -> No
         await collect(rig.bus.objects.get("archive", "blob"))
 
 
+async def test_the_objects_of_a_bucket_are_listed_with_their_sizes(rig: Any) -> None:
+    assert await rig.bus.objects.names("archive") == []
+    await rig.bus.objects.put("archive", "b/ä", pieces(b"x" * 300_000))
+    await rig.bus.objects.put("archive", "a", pieces(b"1"))
+    await rig.bus.objects.put("archive", "a", pieces(b"22"))
+    await rig.bus.objects.put("archive", "gone", pieces(b"333"))
+    await rig.bus.objects.delete("archive", "gone")
+    assert list(await rig.bus.objects.names("archive")) == [("a", 2), ("b/ä", 300_000)]
+
+
 async def test_an_empty_object_is_an_object(rig: Any) -> None:
     await rig.bus.objects.put("artifacts", "empty", pieces())
     assert await collect(rig.bus.objects.get("artifacts", "empty")) == b""

@@ -15,6 +15,8 @@ VERBS: dict[str, Entry] = {
     "init": Entry(
         "corral.cli.commands.system_init", "Make CA, certificates, keys and configuration of a server.", "init"
     ),
+    "backup": Entry("corral.cli.commands.system_backup", "Write everything a control plane is to one file.", "backup"),
+    "restore": Entry("corral.cli.commands.system_backup", "Make a data directory from a backup.", "restore"),
     "engine-config": Entry(
         "corral.cli.commands.system_init", "Print the configuration of an engine that runs elsewhere.", "engine_config"
     ),

@@ -41,6 +41,7 @@ class Ground:
     leadership: Leadership
     counters: Counters = field(default_factory=Counters)
     registry: Registry = field(default_factory=Registry)
+    config_file: Path | None = None
     count_reports: Callable[[Mapping[str, int]], None] = lambda sent: None
     """Hears node → reports of each ingested batch; the nodes room puts its flood guard here."""
 
@@ -54,7 +55,7 @@ class Ground:
         return self.config.engine.public_urls or own
 
 
-def lay_ground(config: ServerConfig, clock: Clock, db: Database) -> Ground:
+def lay_ground(config: ServerConfig, clock: Clock, db: Database, *, config_file: Path | None = None) -> Ground:
     prepare_certificates(config, clock)
     keys = private_dir(config.data_dir / "keys")
     realm_file = keys / "realm.json"
@@ -68,7 +69,7 @@ def lay_ground(config: ServerConfig, clock: Clock, db: Database) -> Ground:
     async def claims() -> NodesClaims:
         return NodesClaims(revoked=dict(await nodes.revocations()), nodes=max(1024, 2 * len(await nodes.all())))
 
-    limits = _store_limits(config.engine.store_max_bytes)
+    limits = store_limits(config)
     embedded = None
     if not config.engine.urls:
         embedded = EmbeddedEngine(
@@ -81,12 +82,13 @@ def lay_ground(config: ServerConfig, clock: Clock, db: Database) -> Ground:
     bus = JetStreamEngine(
         urls=lambda: config.engine.urls or [embedded.url if embedded else ""],
         realm=realm,
-        tls=_engine_tls(config),
+        tls=engine_tls(config),
         limits=limits,
     )
     holder = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
     return Ground(
         config=config,
+        config_file=config_file,
         clock=clock,
         db=db,
         realm=realm,
@@ -107,13 +109,13 @@ def engine_settings(config: ServerConfig) -> EngineSettings:
         port=config.engine.port,
         tls=tls,
         # Asking for a stream that is there already counts it once more while the engine compares.
-        max_file_bytes=2 * _store_limits(config.engine.store_max_bytes).file_bytes,
+        max_file_bytes=2 * store_limits(config).file_bytes,
     )
 
 
-def _store_limits(total: int) -> StoreLimits:
+def store_limits(config: ServerConfig) -> StoreLimits:
     """The engine reserves the sum of its streams, so the parts are shares of what it may keep in all."""
-    share = total // 20
+    share = config.engine.store_max_bytes // 20
     return StoreLimits(
         reports_bytes=2 * share,
         output_bytes=8 * share,
@@ -124,7 +126,7 @@ def _store_limits(total: int) -> StoreLimits:
     )
 
 
-def _engine_tls(config: ServerConfig) -> ssl.SSLContext | None:
+def engine_tls(config: ServerConfig) -> ssl.SSLContext | None:
     if config.engine.tls_ca is None:
         return None
     context = ssl.create_default_context(cafile=str(config.engine.tls_ca))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
-import corral
 from corral.server.application.ports.jobs import DeadLetters
-from corral.server.application.system.room import SystemRoom
 from corral.server.compose.access import Access
 from corral.server.compose.ground import Ground
+from corral.server.compose.system import compose_system
 from corral.server.infrastructure.sql.idempotency import SqlIdempotencyStore
 from corral.server.interface.rest.api import Frame, asgi
 from corral.server.interface.rest.limits import Limits
@@ -31,7 +29,7 @@ def compose_listeners(ground: Ground, rooms: Mapping[str, Any], access: Access, 
         metrics=metrics,
         limits=Limits(body_max_bytes=settings.body_max_bytes, requests_per_second=settings.requests_per_second),
     )
-    app = asgi({**rooms, "access": access.room, "system": _system(ground, letters)}, routes=ROUTES, frame=frame)
+    app = asgi({**rooms, "access": access.room, "system": compose_system(ground, letters)}, routes=ROUTES, frame=frame)
     listeners = [Listener(app=app, host=settings.host, port=settings.port)]
     if settings.tls_cert and settings.tls_key:
         listeners.append(
@@ -40,28 +38,3 @@ def compose_listeners(ground: Ground, rooms: Mapping[str, Any], access: Access, 
             )
         )
     return listeners
-
-
-def _system(ground: Ground, letters: DeadLetters) -> SystemRoom:
-    async def sql() -> Mapping[str, Any]:
-        await ground.db.ping()
-        return {"kind": ground.db.dialect, "database": ground.db.name}
-
-    async def engine() -> Mapping[str, Any]:
-        sickness = ground.embedded.sickness if ground.embedded else ""
-        usage = await ground.bus.streams.usage()
-        pid = ground.embedded.pid if ground.embedded else None
-        return {"embedded": ground.embedded is not None, "pid": pid, "sickness": sickness, "streams": usage}
-
-    def info() -> Mapping[str, Any]:
-        leadership = ground.leadership
-        return {
-            "pid": os.getpid(),
-            "leader": {"leading": leadership.leading, "fencing_token": leadership.token},
-            "nodes": dict(ground.registry.counts()),
-            "time": ground.clock.wall(),
-        }
-
-    return SystemRoom(
-        version=corral.__version__, checks={"sql": sql, "engine": engine}, dead_letters=letters, info=info
-    )

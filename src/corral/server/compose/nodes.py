@@ -32,7 +32,7 @@ from corral.server.infrastructure.pki.ca import chain_authority
 from corral.server.infrastructure.sql.nodes import SqlNodeStore
 from corral.server.infrastructure.sql.tokens import SqlTokenStore
 
-EXPECTED_PER_SECOND = {"beat": 0.1, "report": 200.0, "facts": 0.01, "metrics": 0.5}
+EXPECTED_PER_SECOND = {"report": 200.0, "facts": 0.01, "metrics": 0.5}
 """What a busy, well-behaved node sends; ten times this for three seconds is a flood."""
 REFRESH_SECONDS = 5.0
 """With several servers on one PostgreSQL: how soon a node enrolled at another server is known here."""
@@ -67,9 +67,17 @@ def compose_nodes(ground: Ground, jobs: Jobs) -> Nodes:
         clock=clock,
         settled=settled,
     )
-    quarantine = Quarantine(removal=removal, clock=clock, expected=EXPECTED_PER_SECOND)
+    beat_seconds = ground.config.nodes.beat_seconds
+    expected = {**EXPECTED_PER_SECOND, "beat": 1 / beat_seconds}
+    quarantine = Quarantine(removal=removal, clock=clock, expected=expected)
     ground.count_reports = quarantine.counter("report")
-    keeper = PresenceKeeper(registry=registry, store=store, clock=clock, leads=lambda: ground.leadership.leading)
+    keeper = PresenceKeeper(
+        registry=registry,
+        store=store,
+        clock=clock,
+        beat_seconds=beat_seconds,
+        leads=lambda: ground.leadership.leading,
+    )
     watch = DigestWatch(queries=jobs.room.queries, down=jobs.down, digest=digest, clock=clock, counters=ground.counters)
 
     async def on_beats(beats: Sequence[tuple[str, BeatMessage]]) -> None:
@@ -82,6 +90,7 @@ def compose_nodes(ground: Ground, jobs: Jobs) -> Nodes:
         keeper=keeper,
         letters=jobs.letters,
         clock=clock,
+        beat_seconds=beat_seconds,
         on_beats=on_beats,
         count=quarantine.counter("beat"),
     )

@@ -66,6 +66,17 @@ def is_untouched(text: str) -> bool:
     return first == MARK + _digest(body)
 
 
+def moved(text: str, old: str, new: str) -> str:
+    """The same configuration for a data directory that lies elsewhere now; still untouched when it was."""
+    if old == new:
+        return text
+    changed = text.replace(f'"{old}/', f'"{new}/').replace(f'"{old}"', f'"{new}"')
+    if not is_untouched(text):
+        return changed
+    body = changed.partition("\n")[2]
+    return f"{MARK}{_digest(body)}\n{body}"
+
+
 def compose_yaml(data_dir: Path, addresses: Addresses) -> str:
     return f"""\
 # An example, to be adapted: the server in a container, with the data and the keys of this directory.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from corral.domain.errors import CorralError, Invalid
+from corral.domain.errors import CorralError, Invalid, Unsupported
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import DeadLetter, DeadLetters
+from corral.server.application.system.backup import Backup
 
 _CHECK_SECONDS: Final = 2.0
 LIMIT_MAX: Final = 1000
@@ -26,7 +27,10 @@ class PartStatus:
 
 
 class SystemRoom:
-    """`checks`: the parts without which the server cannot do its work (sql, engine). `info`: what else is worth knowing."""
+    """`checks`: the parts without which the server cannot do its work (sql, engine). `info`, `figures`: what else is worth knowing.
+
+    `figures` have to be asked for (in SQL) and may fail without anything being wrong with the server's readiness.
+    """
 
     def __init__(
         self,
@@ -35,11 +39,15 @@ class SystemRoom:
         checks: Mapping[str, Check],
         dead_letters: DeadLetters,
         info: Callable[[], Mapping[str, Any]] = dict,
+        figures: Mapping[str, Check] | None = None,
+        backup: Backup | None = None,
     ) -> None:
         self.version = version
         self._checks = checks
         self._dead_letters = dead_letters
         self._info = info
+        self._figures = figures or {}
+        self._backup = backup
 
     async def parts(self) -> Sequence[PartStatus]:
         """Every check at once, none longer than two seconds."""
@@ -47,12 +55,20 @@ class SystemRoom:
 
     async def status(self, caller: Caller) -> Mapping[str, Any]:
         parts = await self.parts()
+        figures = await asyncio.gather(*(_look(name, figure) for name, figure in self._figures.items()))
         return {
             "version": self.version,
             "ready": all(part.ok for part in parts),
             **{part.name: {"ok": part.ok, **part.details} for part in parts},
+            **{figure.name: dict(figure.details) for figure in figures},
             **self._info(),
         }
+
+    async def backup(self, caller: Caller) -> AsyncIterator[bytes]:
+        """The bytes of a backup (runtime/archive.py). Raises Conflict while another one is being made."""
+        if self._backup is None:
+            raise Unsupported("cannot make a backup: this server has no data of its own", element="backup")
+        return await self._backup.stream(caller)
 
     async def dead_letters(self, caller: Caller, *, limit: int = 50) -> Sequence[DeadLetter]:
         if not 1 <= limit <= LIMIT_MAX:

@@ -90,7 +90,7 @@ class Document:
             ):
                 operation.setdefault("parameters", []).append(_KEY_PARAMETER)
             if route.raw:
-                kind = "application/octet-stream" if route.path.endswith("/raw") else "text/event-stream"
+                kind = "application/octet-stream" if route.path.endswith(("/raw", "/backup")) else "text/event-stream"
                 operation["responses"][str(route.status)]["content"] = {kind: {"schema": {"type": "string"}}}
         return made
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from litestar.response import Stream
 
 from corral.runtime.clock import iso
 from corral.server.application.access.room import AccessRoom
@@ -89,6 +90,11 @@ async def list_dead_letters(system: SystemRoom, caller: Caller, limit: int = 50)
     return ok(views)
 
 
+async def make_backup(system: SystemRoom, caller: Caller) -> Stream:
+    """Database, keys, certificates, configuration and objects as one tar. Whoever holds it holds the fleet: guard it."""
+    return Stream(await system.backup(caller), media_type="application/x-tar")
+
+
 ROUTES: Final[tuple[Route, ...]] = (
     Route(
         method="GET",
@@ -96,6 +102,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="system.read",
         handler=show_system,
         summary="How the server stands",
+        tags=TAGS,
+    ),
+    Route(
+        method="GET",
+        path="/system/backup",
+        permission="system.write",
+        handler=make_backup,
+        summary="Make a backup",
+        audit=True,
+        raw=True,
         tags=TAGS,
     ),
     Route(

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from corral.domain.artifact import FileSpec, check_file
 from corral.domain.errors import Invalid, TooLarge
 from corral.domain.task import OPEN, TaskState
 
@@ -58,12 +59,19 @@ class CommandSpec:
     max_output_bytes: int = 64 << 20
 
 
+TaskSpec: TypeAlias = CommandSpec | FileSpec
+"""What one task does; domain/kinds.py says which class belongs to which kind."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobSpec:
-    """A submission as the caller states it. `expires_seconds` bounds how long an undelivered task stays queued."""
+    """A submission as the caller states it; `kind` names what `command` is.
+
+    `expires_seconds` bounds how long an undelivered task stays queued.
+    """
 
     target: str
-    command: CommandSpec
+    command: TaskSpec
     kind: str = "exec"
     name: str = ""
     concurrency: int | None = None
@@ -80,7 +88,7 @@ class Job:
     name: str
     kind: str
     target: str
-    spec: CommandSpec
+    spec: TaskSpec
     state: JobState
     counts: Mapping[TaskState, int]
     nodes: int
@@ -116,6 +124,10 @@ def job_state(counts: Mapping[TaskState, int], *, cancel_asked: bool) -> JobStat
 def check_spec(spec: JobSpec) -> None:
     """Raise Invalid or TooLarge naming the field, the value, what was expected and the remedy."""
     command = spec.command
+    if isinstance(command, FileSpec):
+        check_file(command)
+        _check_limits(spec)
+        return
     forms = [
         name for name, given in (("argv", command.argv), ("shell", command.shell), ("script", command.script)) if given
     ]
@@ -126,13 +138,7 @@ def check_spec(spec: JobSpec) -> None:
             element="command",
             hint="example: corral exec run -t all -- uptime",
         )
-    _check_range("timeout", command.timeout_seconds, 0.1, 7 * 86400, "seconds", "--timeout 300")
-    _check_range("grace", command.grace_seconds, 0, 3600, "seconds", "--grace 5")
-    _check_range("expires", spec.expires_seconds, 1, 30 * 86400, "seconds", "--expires 1h")
-    _check_range("max_output", command.max_output_bytes, 1024, 16 << 30, "bytes", "--max-output 64MiB")
-    _check_range("retry", spec.retries, 0, 100, "attempts", "--retry 2")
-    if spec.concurrency is not None:
-        _check_range("concurrency", spec.concurrency, 1, 100_000, "nodes at once", "--concurrency 10")
+    _check_limits(spec)
     for name, value in command.env.items():
         if not name or len(name) > ENV_NAME_CHARS or "=" in name or "\0" in name + value:
             raise Invalid(
@@ -158,6 +164,18 @@ def check_spec(spec: JobSpec) -> None:
             element="command",
             hint="ship large data with 'corral file apply'",
         )
+
+
+def _check_limits(spec: JobSpec) -> None:
+    """What every kind has."""
+    command = spec.command
+    _check_range("timeout", command.timeout_seconds, 0.1, 7 * 86400, "seconds", "--timeout 300")
+    _check_range("grace", command.grace_seconds, 0, 3600, "seconds", "--grace 5")
+    _check_range("expires", spec.expires_seconds, 1, 30 * 86400, "seconds", "--expires 1h")
+    _check_range("max_output", command.max_output_bytes, 1024, 16 << 30, "bytes", "--max-output 64MiB")
+    _check_range("retry", spec.retries, 0, 100, "attempts", "--retry 2")
+    if spec.concurrency is not None:
+        _check_range("concurrency", spec.concurrency, 1, 100_000, "nodes at once", "--concurrency 10")
 
 
 def _check_range(element: str, value: float, low: float, high: float, unit: str, example: str) -> None:

@@ -22,7 +22,9 @@ HEADER_SKIPPED: Final = "Corral-Skipped"
 
 @dataclass(frozen=True, kw_only=True)
 class TaskMessage:
-    """DOWN task, signed. One attempt of one task for one node. `spec` is domain.job.as_mapping for kind `exec`.
+    """DOWN task, signed. One attempt of one task for one node. `spec` is domain.kinds.as_mapping of its kind's spec.
+
+    `labels` are the node's, sent only when the spec asks for them (a template); `must` then names them.
 
     `must` names what the node has to understand (`spec.user`: a key of the spec). A spec beyond INLINE_BYTES_MAX travels as
     {"sealed": {"nuid", "size", "sha256", "key", "nonce"}}: its JSON under AES-256-GCM in the artifacts bucket (base64 key and
@@ -39,6 +41,7 @@ class TaskMessage:
     issued: float
     not_after: float
     must: list[str] = field(default_factory=list)
+    labels: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from corral.domain.errors import NotFound
-from corral.domain.job import CommandSpec, Job, JobState
+from corral.domain.job import Job, JobState, TaskSpec
 from corral.domain.node import Node, Presence
 from corral.domain.task import OPEN, Task, TaskState
 from corral.runtime.backoff import REDELIVER
@@ -149,7 +149,7 @@ class _MemoryJobTx:
             if old is not None:
                 keep_bygone(old, said, ledger.now)
 
-    async def specs(self, ids: Collection[str]) -> dict[str, tuple[str, CommandSpec]]:
+    async def specs(self, ids: Collection[str]) -> dict[str, tuple[str, TaskSpec]]:
         return {id_: (self._db.jobs[id_].kind, self._db.jobs[id_].spec) for id_ in ids if id_ in self._db.jobs}
 
     async def whole(self, ids: Collection[str]) -> list[Job]:

@@ -9,6 +9,7 @@ from corral.domain.ids import check_object_id
 from corral.domain.job import Job
 from corral.runtime.clock import Clock
 from corral.server.application.jobs.aftermath import Aftermath
+from corral.server.application.jobs.allowed import check_allowed
 from corral.server.application.jobs.cancel import require_tasks
 from corral.server.application.jobs.counters import Counters
 from corral.server.application.ports.access import Caller
@@ -37,6 +38,7 @@ class Retry:
         """The job, open again. Raises NotFound, or WrongState when no task of it may be retried."""
         check_object_id(job, "J", element="job")
         before = await self._queries.get(job)
+        check_allowed(caller, before.kind)
         await require_tasks(self._queries, job, nodes)
         changed = await self._store.retry(job, nodes=nodes, now=self._clock.now())
         if not changed.tasks:

@@ -13,10 +13,12 @@ from datetime import timedelta
 
 from corral.domain.errors import Conflict
 from corral.domain.ids import new_id
-from corral.domain.job import Job, JobSpec, OfflinePolicy, check_spec, job_state, pinned_hash
+from corral.domain.job import Job, JobSpec, OfflinePolicy, job_state, pinned_hash
+from corral.domain.kinds import check_job
 from corral.domain.task import TERMINAL, Reason, Task, TaskState, summary
 from corral.runtime import failpoint
 from corral.runtime.clock import Clock, now_ms
+from corral.server.application.jobs.allowed import check_allowed
 from corral.server.application.jobs.counters import Counters
 from corral.server.application.jobs.dispatch import Dispatcher
 from corral.server.application.ports.access import Caller
@@ -63,7 +65,7 @@ class Submission:
 
     def preview(self, caller: Caller, spec: JobSpec) -> Preview:
         """Raises what `submit` would raise for this spec; changes nothing."""
-        check_spec(spec)
+        check_job(spec)
         nodes = self._fleet.resolve(spec.target)
         online = self._fleet.online(nodes)
         return Preview(nodes=nodes, online=len(online), offline=[n for n in nodes if n not in online])
@@ -71,9 +73,9 @@ class Submission:
     async def submit(self, caller: Caller, spec: JobSpec, operation: str | None = None) -> Submitted:
         """Returns once it is committed. The same `operation` again returns the first job and submits nothing.
 
-        Raises Invalid, TooLarge, BadSelector, NothingMatched; Conflict when `operation` named another submission.
+        Raises Invalid, TooLarge, Denied, BadSelector, NothingMatched; Conflict when `operation` named another submission.
         """
-        check_spec(spec)
+        check_allowed(caller, check_job(spec).name)
         nodes = self._fleet.resolve(spec.target)
         now = self._clock.now()
         tasks = plan(spec, nodes, self._fleet.online(nodes))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from corral.domain.job import CommandSpec, Job, JobState
+from corral.domain.job import Job, JobState, TaskSpec
 from corral.domain.task import Outcome, Reason, Task, TaskState
 
 
@@ -19,7 +19,7 @@ class Delivery:
     node: str
     attempt: int
     kind: str
-    spec: CommandSpec
+    spec: TaskSpec
     not_after: datetime
     cancel: bool = False
     published: int = 0

@@ -19,7 +19,8 @@ from typing import Final
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from corral.bus.port import Objects
-from corral.domain.job import INLINE_BYTES_MAX, CommandSpec, as_mapping
+from corral.domain.job import INLINE_BYTES_MAX, TaskSpec
+from corral.domain.kinds import as_mapping
 from corral.protocol.signing import Signer, signed_bytes
 from corral.protocol.subjects import ARTIFACTS
 
@@ -59,7 +60,7 @@ class WireSpecs:
             self._cache.move_to_end(job)
         return found
 
-    async def get(self, job: str, spec: CommandSpec) -> WireSpec:
+    async def get(self, job: str, spec: TaskSpec) -> WireSpec:
         """Raises BusError when a large spec could not be stored at the engine."""
         found = self.cached(job)
         if found is not None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from corral.domain.job import CommandSpec, Job, JobState, OfflinePolicy, as_mapping, from_mapping
+from corral.domain.job import Job, JobState, OfflinePolicy, TaskSpec
+from corral.domain.kinds import as_mapping, from_mapping
 from corral.domain.task import Reason, Task, TaskState
 from corral.server.application.ports.jobs import Delivery
 from corral.server.infrastructure.sql.job_ledger import JobRow, TaskRow
@@ -145,7 +146,7 @@ def to_job(row: Sequence[Any]) -> Job:
         name=name,
         kind=kind,
         target=target,
-        spec=spec_of(spec),
+        spec=spec_of(kind, spec),
         state=_JOB_STATES[state],
         counts=counts_of(counts),
         nodes=nodes,
@@ -179,12 +180,12 @@ def job_row(row: Sequence[Any]) -> JobRow:
     )
 
 
-def spec_text(spec: CommandSpec) -> str:
+def spec_text(spec: TaskSpec) -> str:
     return json.dumps(as_mapping(spec), separators=(",", ":"))
 
 
-def spec_of(text: str) -> CommandSpec:
-    return from_mapping(json.loads(text))
+def spec_of(kind: str, text: str) -> TaskSpec:
+    return from_mapping(kind, json.loads(text))
 
 
 class Owed(NamedTuple):
@@ -198,7 +199,7 @@ class Owed(NamedTuple):
     published: int
 
 
-def to_delivery(row: TaskRow | Owed, kind: str, spec: CommandSpec) -> Delivery:
+def to_delivery(row: TaskRow | Owed, kind: str, spec: TaskSpec) -> Delivery:
     return Delivery(
         job=row.job,
         node=row.node,

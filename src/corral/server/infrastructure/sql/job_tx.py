@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final, Protocol
 
 from corral.domain.errors import Internal
-from corral.domain.job import CommandSpec, Job
+from corral.domain.job import Job, TaskSpec
 from corral.domain.task import Outcome
 from corral.runtime.backoff import REDELIVER
 from corral.server.infrastructure.sql.database import Tx
@@ -63,7 +63,7 @@ class JobTx(Protocol):
 
     async def save(self, ledger: Ledger) -> None: ...
 
-    async def specs(self, ids: Collection[str]) -> dict[str, tuple[str, CommandSpec]]: ...
+    async def specs(self, ids: Collection[str]) -> dict[str, tuple[str, TaskSpec]]: ...
 
     async def whole(self, ids: Collection[str]) -> list[Job]: ...
 
@@ -290,9 +290,9 @@ class SqlJobTx:
         if row is not None and keep_bygone(row, said, now):
             await self._tx.run(_SAVE_ATTEMPT, outcome=attempt_text(row), **key)
 
-    async def specs(self, ids: Collection[str]) -> dict[str, tuple[str, CommandSpec]]:
+    async def specs(self, ids: Collection[str]) -> dict[str, tuple[str, TaskSpec]]:
         rows = await self._tx.rows(_SPECS, ids=as_set(ids))
-        return {row[0]: (row[1], spec_of(row[2])) for row in rows}
+        return {row[0]: (row[1], spec_of(row[1], row[2])) for row in rows}
 
     async def whole(self, ids: Collection[str]) -> list[Job]:
         return [to_job(row) for row in await self._tx.rows(_WHOLE, ids=as_set(ids))]

@@ -91,8 +91,8 @@ def caller_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
 
 
 def check_permission(caller: Caller, route: Route) -> None:
-    """Raises Denied unless the caller has the permission of the row."""
-    if route.permission and not caller.may(route.permission):
+    """Raises Denied unless the caller has the permission of the row, or one that also opens it."""
+    if route.permission and not any(caller.may(word) for word in (route.permission, *route.also)):
         raise Denied(
             f"cannot {route.method} {route.path}: {caller.name!r} has no permission {route.permission!r}",
             element=route.permission,

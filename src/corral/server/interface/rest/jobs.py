@@ -159,7 +159,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         path="/jobs",
         permission="exec.run",
         handler=submit,
-        summary="Run a command on nodes",
+        summary="Run a command, or a file task, on nodes",
+        also=("file.apply",),
         status=201,
         tags=TAGS,
     ),
@@ -189,6 +190,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="exec.run",
         handler=retry,
         summary="Run again what did not succeed",
+        also=("file.apply",),
         tags=TAGS,
     ),
     Route(

@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 import functools
-import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from corral.domain import kinds
+from corral.domain.artifact import Archive, FileOp, FileSpec
+from corral.domain.errors import Invalid
 from corral.domain.job import CommandSpec, Interpreter, Job, JobSpec, OfflinePolicy
 from corral.domain.task import REASON_TEXT, Task
 from corral.runtime import clock
 from corral.server.application.jobs.explain import Explanation
 
-COMMAND_CHARS: Final = 200
-
 iso = functools.lru_cache(maxsize=4096)(clock.iso)
 """The tasks of a job share most of their moments: a thousand of them are written out once."""
 
 
+class FileBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a file task does. apply takes `source` (an artifact's path) and `revision` (absent = the newest); copy a path on the node."""
+
+    op: FileOp
+    dest: str
+    source: str | None = None
+    revision: int | None = None
+    owner: str | None = None
+    mode: str | None = None
+    backup: bool | None = None
+    dry_run: bool | None = None
+    diff: bool | None = None
+    template: bool | None = None
+    validate: str | None = None
+    notify: str | None = None
+    archive: Archive | None = None
+    bandwidth: int | None = None
+    recursive: bool | None = None
+
+
 class SubmitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to run and where: exactly one of argv, shell, script. `stdin` is base64."""
+    """What to run and where: exactly one of argv, shell, script; or `file` with kind `file`. `stdin` is base64."""
 
     target: str
+    kind: str | None = None
+    file: FileBody | None = None
     argv: list[str] | None = None
     shell: str | None = None
     script: str | None = None
@@ -44,6 +66,31 @@ class SubmitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def spec(self) -> JobSpec:
         """The domain's form; absent and null both mean the default. Checked by the use case."""
+        limits = _given(
+            name=self.name,
+            concurrency=self.concurrency,
+            offline=self.offline,
+            expires_seconds=self.expires,
+            retries=self.retries,
+        )
+        if self.file is not None or self.kind == kinds.FILE.name:
+            return JobSpec(target=self.target, kind=kinds.FILE.name, command=self._file(), **limits)
+        return JobSpec(target=self.target, kind=self.kind or kinds.EXEC.name, command=self._command(), **limits)
+
+    def _file(self) -> FileSpec:
+        extra = [name for name in _ONLY_EXEC if getattr(self, name) is not None]
+        if self.file is None or self.kind not in (None, kinds.FILE.name) or extra:
+            what = extra[0] if extra else "file" if self.file is None else "kind"
+            raise Invalid(
+                "cannot submit a file job: expected kind 'file', the part 'file' and nothing of a command",
+                element=what,
+                hint='example: {"kind": "file", "file": {"op": "apply", "source": "app.conf", "dest": "/etc/app.conf"}, "target": "all"}',
+            )
+        given = _given(**{name: getattr(self.file, name) for name in self.file.__struct_fields__})
+        limits = _given(timeout_seconds=self.timeout, grace_seconds=self.grace, max_output_bytes=self.max_output)
+        return FileSpec(**given, **limits)
+
+    def _command(self) -> CommandSpec:
         command = _given(
             argv=None if self.argv is None else tuple(self.argv),
             shell=self.shell,
@@ -57,14 +104,10 @@ class SubmitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             grace_seconds=self.grace,
             max_output_bytes=self.max_output,
         )
-        limits = _given(
-            name=self.name,
-            concurrency=self.concurrency,
-            offline=self.offline,
-            expires_seconds=self.expires,
-            retries=self.retries,
-        )
-        return JobSpec(target=self.target, command=CommandSpec(**command), **limits)
+        return CommandSpec(**command)
+
+
+_ONLY_EXEC: Final = ("argv", "shell", "script", "interpreter", "env", "cwd", "user", "stdin")
 
 
 class NodesBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +123,10 @@ class PreviewView(msgspec.Struct, kw_only=True):
 
 
 class TaskView(msgspec.Struct, kw_only=True):
-    """One node's share of a job. stdout and stderr only where asked for, at most 64 KiB each."""
+    """One node's share of a job. stdout and stderr only where asked for, at most 64 KiB each.
+
+    `result` is what the kind adds: of a file task changed, old, new (digests), size, backup.
+    """
 
     node: str
     state: str
@@ -102,6 +148,7 @@ class TaskView(msgspec.Struct, kw_only=True):
     unreachable: bool
     cancel_asked: bool
     cancel: dict[str, Any]
+    result: dict[str, Any]
     late: dict[str, Any]
 
 
@@ -144,19 +191,6 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def command_line(spec: CommandSpec) -> str:
-    """One line for people: printable, at most COMMAND_CHARS characters."""
-    if spec.argv:
-        text = shlex.join(spec.argv)
-    elif spec.shell is not None:
-        text = spec.shell
-    else:
-        lines = (spec.script or "").splitlines()
-        text = f"{spec.interpreter.value} script, {len(lines)} lines"
-    text = "".join(c if c.isprintable() else " " for c in text[: COMMAND_CHARS + 1])
-    return text if len(text) <= COMMAND_CHARS else text[: COMMAND_CHARS - 1] + "…"
-
-
 def task_view(task: Task, output: tuple[str, str] | None = None) -> TaskView:
     return TaskView(
         node=task.node,
@@ -179,6 +213,7 @@ def task_view(task: Task, output: tuple[str, str] | None = None) -> TaskView:
         unreachable=task.unreachable,
         cancel_asked=task.cancel_asked,
         cancel=dict(task.cancel),
+        result=dict(task.result),
         late=dict(task.late),
     )
 
@@ -191,7 +226,7 @@ def job_view(
         name=job.name,
         kind=job.kind,
         target=job.target,
-        command=command_line(job.spec),
+        command=kinds.line(job.spec),
         state=job.state.value,
         counts={state.value: count for state, count in job.counts.items() if count},
         nodes=job.nodes,

@@ -93,8 +93,13 @@ def imports(exports: Sequence[Mapping[str, Any]], account: str) -> list[dict[str
 
 
 def system_publishes() -> list[str]:
-    """The verbs of our user in the system account: push claims, list connections. Nothing else."""
-    return ["$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.SERVER.*.CONNZ"]
+    """The verbs of our user in the system account: push claims, list connections, count messages. Nothing else."""
+    return [
+        "$SYS.REQ.CLAIMS.UPDATE",
+        "$SYS.REQ.SERVER.PING.CONNZ",
+        "$SYS.REQ.SERVER.*.CONNZ",
+        "$SYS.REQ.SERVER.PING.STATSZ",
+    ]
 
 
 def system_hears(nodes_account: str) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nats.aio.msg import Msg
@@ -30,6 +31,8 @@ class JetStreamAccounts:
     def __init__(self, connection: Connection, nodes_account: str) -> None:
         self._connection = connection
         self._account = nodes_account
+        self._servers = 0
+        """How many the engine has, once that is known: nobody has to be waited for in vain then."""
 
     async def push_claims(self, account_jwt: str) -> None:
         """Returns once the engine has accepted them; raises BusError when it did not."""
@@ -53,47 +56,68 @@ class JetStreamAccounts:
             await self._connection.subscribe(f"$SYS.ACCOUNT.{self._account}.{kind}", receive)
 
     async def connected_keys(self) -> frozenset[str]:
-        keys: set[str] = set()
-        for server, total, page in await self._first_pages():
-            keys |= page
+        return frozenset(await self.sent_by_key())
+
+    async def received(self) -> int:
+        documents = await self._ask_all("STATSZ", b"")
+        self._servers = len(documents)
+        return sum(int(document.get("statsz", {}).get("received", {}).get("msgs", 0)) for document in documents)
+
+    async def sent_by_key(self) -> Mapping[str, int]:
+        sent: Counter[str] = Counter()
+        for document in await self._ask_all("CONNZ", self._query(0)):
+            server, total, page = _page(document)
+            sent.update(page)
             for offset in range(PAGE, total, PAGE):
                 answer = await self._connection.request(
                     f"$SYS.REQ.SERVER.{server}.CONNZ", self._query(offset), timeout_seconds=CLAIMS_SECONDS
                 )
-                keys |= _page(json.loads(answer.data))[2]
-        return frozenset(keys)
+                sent.update(_page(json.loads(answer.data))[2])
+        return sent
 
-    async def _first_pages(self) -> list[tuple[str, int, set[str]]]:
+    async def _ask_all(self, what: str, query: bytes) -> list[dict[str, Any]]:
+        """One question to every server of the engine; at least one has to answer."""
         connection = self._connection
         queue: asyncio.Queue[Msg] = asyncio.Queue()
         inbox = connection.new_inbox()
         subscription = await connection.subscribe(inbox, queue.put_nowait)
-        pages: list[tuple[str, int, set[str]]] = []
+        documents: list[dict[str, Any]] = []
+        servers = self._servers
         try:
-            await connection.publish("$SYS.REQ.SERVER.PING.CONNZ", self._query(0), reply=inbox)
-            while True:
+            await connection.publish(f"$SYS.REQ.SERVER.PING.{what}", query, reply=inbox)
+            while not servers or len(documents) < servers:
                 try:
-                    async with asyncio.timeout(SILENCE_SECONDS if pages else CLAIMS_SECONDS):
+                    async with asyncio.timeout(SILENCE_SECONDS if documents else CLAIMS_SECONDS):
                         message = await queue.get()
                 except TimeoutError:
                     break
                 if not (message.headers or {}).get("Status"):
-                    pages.append(_page(json.loads(message.data)))
+                    documents.append(json.loads(message.data))
+                    servers = max(servers, _active_servers(documents[-1]))
         finally:
             await subscription.close()
-        if not pages:
-            raise BusError("cannot list the connections of the nodes: no answer", element="engine", retryable=True)
-        return pages
+        if not documents:
+            raise BusError(f"cannot ask the engine for {what}: no answer", element="engine", retryable=True)
+        return documents
 
     def _query(self, offset: int) -> bytes:
         return json.dumps({"acc": self._account, "auth": True, "limit": PAGE, "offset": offset, "state": 0}).encode()
 
 
-def _page(document: dict[str, Any]) -> tuple[str, int, set[str]]:
-    """(server id, connections in all, keys on this page)"""
+def _active_servers(document: dict[str, Any]) -> int:
+    """How many servers this one sees, itself included; 0 when the answer does not say."""
+    return int(document.get("statsz", {}).get("active_servers", 0))
+
+
+def _page(document: dict[str, Any]) -> tuple[str, int, Mapping[str, int]]:
+    """(server id, connections in all, key → messages taken in from it, on this page)"""
     data = document.get("data", {})
-    keys = {str(row.get("nkey") or row.get("authorized_user", "")) for row in data.get("connections", ())}
-    return str(document["server"]["id"]), int(data.get("total", 0)), keys - {""}
+    sent: Counter[str] = Counter()
+    for row in data.get("connections", ()):
+        key = str(row.get("nkey") or row.get("authorized_user", ""))
+        if key:
+            sent[key] += int(row.get("in_msgs", 0))
+    return str(document["server"]["id"]), int(data.get("total", 0)), sent
 
 
 def _event(message: Msg) -> LinkEvent | None:
@@ -105,6 +129,8 @@ def _event(message: Msg) -> LinkEvent | None:
             name=str(decode(client["jwt"])["name"]),
             connected=message.subject.endswith(".CONNECT"),
             reason=str(document.get("reason", "")),
+            link=f"{document.get('server', {}).get('id', '')}/{client.get('id', '')}",
+            host=str(client.get("host", "")),
         )
     except (ValueError, KeyError, TypeError, Invalid):
         log.warning("Cannot read an event of the engine: %.200r", message.data, extra={"action": "bad_event"})

@@ -139,6 +139,8 @@ class MemoryAccounts:
         self.claims: list[str] = []
         self._links: dict[str, str] = {}
         self._handlers: list[Callable[[LinkEvent], None]] = []
+        self.sent: dict[str, int] = {}
+        """What tests say that links have sent."""
 
     async def push_claims(self, account_jwt: str) -> None:
         try:
@@ -154,6 +156,12 @@ class MemoryAccounts:
 
     async def connected_keys(self) -> frozenset[str]:
         return frozenset(self._links)
+
+    async def received(self) -> int:
+        return sum(self.sent.values())
+
+    async def sent_by_key(self) -> Mapping[str, int]:
+        return {key: self.sent.get(key, 0) for key in self._links}
 
     def link(self, key: str, name: str) -> None:
         self._links[key] = name

@@ -100,12 +100,17 @@ class Streams(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkEvent:
-    """The engine saw a node's link come or go. `key` is the user nkey; `name` the node id in its credential."""
+    """The engine saw a node's link come or go. `key` is the user nkey; `name` the node id in its credential.
+
+    `link` names this one connection, `host` is where it came from.
+    """
 
     key: str
     name: str
     connected: bool
     reason: str = ""
+    link: str = ""
+    host: str = ""
 
 
 class Accounts(Protocol):
@@ -121,6 +126,14 @@ class Accounts(Protocol):
 
     async def connected_keys(self) -> frozenset[str]:
         """The user nkeys of all links of nodes connected right now (after a server start)."""
+        ...
+
+    async def received(self) -> int:
+        """How many messages the engine has taken in since it started, from everybody. Cheap."""
+        ...
+
+    async def sent_by_key(self) -> Mapping[str, int]:
+        """User nkey → messages taken in on its links since they began. As dear as `connected_keys`."""
         ...
 
 

@@ -79,6 +79,8 @@ def page(node: Node, now: datetime) -> str:
         f"  agent    {cell(node.version) or '-'}, worker {node.worker}",
         f"  enrolled {show_time(node.enrolled_at)}",
     ]
+    if warning := str(node.raw.get("warning") or ""):
+        lines.append(f"  WARNING  {cell(warning)}")
     if node.facts:
         lines.append("  facts")
         wide = max(len(cell(key)) for key in node.facts)

@@ -44,6 +44,8 @@ class Ground:
     config_file: Path | None = None
     count_reports: Callable[[Mapping[str, int]], None] = lambda sent: None
     """Hears node → reports of each ingested batch; the nodes room puts its flood guard here."""
+    count_syncs: Callable[[Mapping[str, int]], None] = lambda sent: None
+    """The same for syncs."""
 
     @property
     def keys(self) -> Path:

@@ -82,6 +82,7 @@ def compose_jobs(ground: Ground) -> Jobs:
         keys=ground.ring.announced,
         clock=clock,
         counters=counters,
+        on_sync=lambda node, request: ground.count_syncs({node: 1}),
     )
     output = NatsOutputLog(streams=bus.streams, counters=counters)
     sweeper = Sweeper(

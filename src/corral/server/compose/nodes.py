@@ -25,6 +25,7 @@ from corral.server.compose.ground import Ground
 from corral.server.compose.jobs import Jobs
 from corral.server.infrastructure.auth.keyfile import load_key
 from corral.server.infrastructure.nats.credentials import RealmIssuer
+from corral.server.infrastructure.nats.links import LinkWatch
 from corral.server.infrastructure.nats.presence import PresenceFeed
 from corral.server.infrastructure.nats.rpc import SignedRpc
 from corral.server.infrastructure.nats.sayings import FactsFeed, MetricsFeed
@@ -32,7 +33,7 @@ from corral.server.infrastructure.pki.ca import chain_authority
 from corral.server.infrastructure.sql.nodes import SqlNodeStore
 from corral.server.infrastructure.sql.tokens import SqlTokenStore
 
-EXPECTED_PER_SECOND = {"report": 200.0, "facts": 0.01, "metrics": 0.5}
+EXPECTED_PER_SECOND = {"report": 200.0, "sync": 20.0, "facts": 0.01, "metrics": 0.5}
 """What a busy, well-behaved node sends; ten times this for three seconds is a flood."""
 REFRESH_SECONDS = 5.0
 """With several servers on one PostgreSQL: how soon a node enrolled at another server is known here."""
@@ -71,6 +72,7 @@ def compose_nodes(ground: Ground, jobs: Jobs) -> Nodes:
     expected = {**EXPECTED_PER_SECOND, "beat": 1 / beat_seconds}
     quarantine = Quarantine(removal=removal, clock=clock, expected=expected)
     ground.count_reports = quarantine.counter("report")
+    ground.count_syncs = quarantine.counter("sync")
     keeper = PresenceKeeper(
         registry=registry,
         store=store,
@@ -94,6 +96,7 @@ def compose_nodes(ground: Ground, jobs: Jobs) -> Nodes:
         on_beats=on_beats,
         count=quarantine.counter("beat"),
     )
+    links = LinkWatch(accounts=bus.accounts, keeper=keeper, accuse=quarantine.accuse, clock=clock)
     samples = Samples()
     facts = FactsFeed(
         streams=bus.streams,
@@ -120,6 +123,7 @@ def compose_nodes(ground: Ground, jobs: Jobs) -> Nodes:
 
     async def engine_came_back() -> None:
         await issuer.apply_revocations(await store.revocations())
+        links.engine_came_back()
         await feed.engine_came_back()
 
     bus.on_connect(engine_came_back)
@@ -142,7 +146,7 @@ def compose_nodes(ground: Ground, jobs: Jobs) -> Nodes:
         rpc=SignedRpc(wire=bus.wire, signer=ground.ring, clock=clock),
     )
     simulated = SimulatedNodes(fleet=registry, store=store, jobs=jobs.store, credentials=issuer, clock=clock)
-    return Nodes(room=room, simulated=simulated, components=(refresh, feed, facts, metrics, quarantine))
+    return Nodes(room=room, simulated=simulated, components=(refresh, feed, facts, metrics, quarantine, links))
 
 
 def _engine_ca(ground: Ground) -> str:

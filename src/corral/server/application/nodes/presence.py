@@ -53,6 +53,7 @@ class PresenceKeeper:
         self._window = beat_seconds
         self._leads = leads
         self._vitals: dict[str, Vitals] = {}
+        self._warnings: Mapping[str, str] = {}
         self._unsaved: set[str] = set()
         self._saved_at = clock.monotonic()
         self._state = presence.PresenceState()
@@ -101,6 +102,13 @@ class PresenceKeeper:
 
     def vitals(self, node: str) -> Vitals | None:
         return self._vitals.get(node)
+
+    def warn(self, warnings: Mapping[str, str]) -> None:
+        """What a person should know of some nodes now; replaces what was said before."""
+        self._warnings = warnings
+
+    def warning(self, node: str) -> str:
+        return self._warnings.get(node, "")
 
     def linked_elsewhere(self, node: str) -> bool:
         """Whether the node still counts as connected: after a link went down, a reason to ask the engine for all links."""

@@ -36,10 +36,14 @@ class Quarantine:
 
         def count(sent: Mapping[str, int]) -> None:
             for node, reason in self._guard.count(kind, sent):
-                self._guilty.setdefault(node, reason)
-                self._wake.set()
+                self.accuse(node, reason)
 
         return count
+
+    def accuse(self, node: str, reason: str) -> None:
+        """Whoever judged by other figures than counts per kind. Never blocks."""
+        self._guilty.setdefault(node, reason)
+        self._wake.set()
 
     async def run(self, ready: Callable[[], None]) -> None:
         ready()

@@ -46,7 +46,7 @@ PAGE_MAX: Final = 1000
 
 
 def _view(nodes: NodeRoom, node: Node) -> NodeView:
-    return node_view(node, nodes.presence.vitals(node.id))
+    return node_view(node, nodes.presence.vitals(node.id), nodes.presence.warning(node.id))
 
 
 # ── nodes ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -31,6 +31,8 @@ class NodeView(msgspec.Struct, kw_only=True):
     resource_version: int
     vitals: dict[str, Any] | None = None
     """What its last beat said: tasks running and queued, slots, spool, clock skew."""
+    warning: str = ""
+    """What somebody should look into, such as a credential in use twice."""
 
 
 class NodePatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -161,7 +163,7 @@ class CredentialsView(msgspec.Struct, kw_only=True):
     engine_ca: str
 
 
-def node_view(node: Node, vitals: Vitals | None = None) -> NodeView:
+def node_view(node: Node, vitals: Vitals | None = None, warning: str = "") -> NodeView:
     worker = "unknown"
     if node.presence is Presence.ONLINE:
         worker = "down" if node.worker_down else "up"
@@ -181,6 +183,7 @@ def node_view(node: Node, vitals: Vitals | None = None) -> NodeView:
         revoked_reason=node.revoked_reason,
         resource_version=node.resource_version,
         vitals=None if vitals is None else msgspec.to_builtins(vitals),
+        warning=warning,
     )
 
 

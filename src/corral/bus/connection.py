@@ -24,7 +24,7 @@ from nats.aio.msg import Msg
 from corral.bus.port import BusError, NoResponder
 from corral.bus.realm import Credential
 from corral.domain.errors import CorralError
-from corral.runtime.backoff import RECONNECT
+from corral.runtime.backoff import Backoff
 
 log = logging.getLogger("corral.bus")
 
@@ -35,6 +35,8 @@ AWAY_BYTES_MAX: Final = 8 << 20
 FLUSH_SECONDS: Final = 10
 CONNECT_SECONDS: Final = 5
 CLOSE_SECONDS: Final = 2
+RECONNECT: Final = Backoff(delays_seconds=(0.1, 0.2, 0.5, 1), jitter=0.3)
+"""Servers are few and everybody waits for them: no need to spread them as far as nodes."""
 """The library waits for ever for the end of a connection whose TLS handshake failed."""
 
 Handler = Callable[[Msg], None]

@@ -26,8 +26,9 @@ from corral.runtime.files import DirectoryLock, private_dir, write_atomic
 
 log = logging.getLogger("corral.engine")
 
-RESTART: Final = Backoff(delays_seconds=(0.2, 0.5, 1, 2, 5, 10, 30))
-STEADY_SECONDS: Final = 60.0
+RESTART: Final = Backoff(delays_seconds=(0.2, 0.5, 1, 2))
+"""Short to the end: every node waits for it, and an engine that cannot start costs little to try."""
+STEADY_SECONDS: Final = 10.0
 """An engine that ran this long starts the backoff anew."""
 CHECK_SECONDS: Final = 2.0
 CHECKS_FAILED_MAX: Final = 4

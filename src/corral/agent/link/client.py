@@ -164,8 +164,8 @@ class NatsLink:
                     opened = self._clock.monotonic()
                     await asyncio.wait([connection.closed])  # not awaited itself: cancelling us must not cancel it
                     reason = connection.reason
-                    if self._clock.monotonic() - opened >= STABLE_SECONDS:
-                        failures = 0
+                    # it was there: what came before says nothing; one that lets us in only to throw us out is not hurried
+                    failures = 0 if self._clock.monotonic() - opened >= STABLE_SECONDS else min(failures, 1)
                     self.reconnects += 1
                 except (OSError, CorralError) as error:
                     reason = error

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import secrets
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,10 @@ async def _run(options: argparse.Namespace) -> int:
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     scale: Scale = "ci" if options.quick else "full"
     print(f"seed {seed}, scale {scale}", flush=True)
+    # asked to stop we still end what we started
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     records = []
     for fault in options.faults:
         record = await run_fault(fault, seed=seed, scale=scale, keep=options.keep)

@@ -1,8 +1,17 @@
-"""Which faults there are, in the order of the catalogue."""
+"""Which faults there are: every module of `faults` with a FAULT, in the order of the catalogue."""
 
 from __future__ import annotations
 
-from corral.testing.chaos.faults import f01_server_kill, f02_worker_kill, f03_host_crash
+import importlib
+import pkgutil
+
+from corral.testing.chaos import faults
 from corral.testing.chaos.ground import Fault
 
-FAULTS: tuple[Fault, ...] = tuple(module.FAULT for module in (f01_server_kill, f02_worker_kill, f03_host_crash))
+
+def _found() -> tuple[Fault, ...]:
+    names = sorted(module.name for module in pkgutil.iter_modules(faults.__path__) if module.name.startswith("f"))
+    return tuple(importlib.import_module(f"{faults.__name__}.{name}").FAULT for name in names)
+
+
+FAULTS: tuple[Fault, ...] = _found()

@@ -75,6 +75,8 @@ class Field:
         self.prefix = prefix
         self.log = stack.folder / "executed.log"
         self.ledger = Ledger()
+        self.target = "all"
+        self._wiped = 0
         self._fleet = fleet or (lambda: stack.fleet)
 
     @property
@@ -83,12 +85,14 @@ class Field:
 
     # --- load ---------------------------------------------------------------------------------------------------------
 
-    async def submit(self, seconds: float = 0.2, *, lines: int = 20, on: str = "all", **limits: Any) -> str | None:
+    async def submit(
+        self, seconds: float = 0.2, *, lines: int = 20, on: str | None = None, **limits: Any
+    ) -> str | None:
         """One job; its id, or None when no answer came (it may have been accepted all the same)."""
         name = f"w{len(self.ledger.attempted)}"
         work = self.ledger.attempted[name] = Work(seconds, lines)
         try:
-            what = Submission(target=on, shell=work.command(self.log), name=name, **limits)
+            what = Submission(target=on or self.target, shell=work.command(self.log), name=name, **limits)
             handle = await self.fleet.jobs.submit(what)
         except (Unavailable, Conflict):
             return None
@@ -116,6 +120,10 @@ class Field:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(worker, 30)
             await tasks.close()
+
+    def wiped(self) -> None:
+        """Output sent so far was in the engine alone and is gone with its store: nobody promised otherwise."""
+        self._wiped = len(self.ledger.attempted)
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -200,9 +208,10 @@ class Field:
     def _outputs(self, tasks: dict[Key, Task], names: dict[str, str]) -> list[str]:
         """What succeeded has exactly the output foretold (compared by digest, as told in the catalogue: I3)."""
         wrong = []
+        gone = set(list(self.ledger.attempted)[: self._wiped])
         for (job, node), task in tasks.items():
             work = self.ledger.attempted.get(names[job])
-            if work is None or task.state != TaskState.SUCCEEDED:
+            if work is None or names[job] in gone or task.state != TaskState.SUCCEEDED:
                 continue
             expected = work.output(f"{node}.{job}.{task.attempt}")[: 64 << 10]
             if _digest((task.stdout or "").encode()) != _digest(expected):

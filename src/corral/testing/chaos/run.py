@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from corral.runtime.clock import Clock, SystemClock, iso
 from corral.testing.chaos.ground import Fault, Ground, Outcome, Scale
+
+LIMIT_SECONDS: Final[dict[Scale, float]] = {"ci": 180.0, "full": 1800.0}
+"""A fault that takes longer hangs, which is a verdict too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +61,8 @@ async def run_fault(fault: Fault, *, seed: int, scale: Scale, keep: Path | None 
         clock=clock,
     )
     try:
-        outcome = await fault.run(ground)
+        async with asyncio.timeout(LIMIT_SECONDS[scale]):
+            outcome = await fault.run(ground)
     except Exception:
         outcome = Outcome(ran=0, problems=[traceback.format_exc()])
     at = iso(clock.now()) or ""

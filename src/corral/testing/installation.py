@@ -97,6 +97,17 @@ class Installation:
         http_port: int | None = None,
     ) -> subprocess.Popen[bytes]:
         """`corral server --config …`; returns once it is ready."""
+        server = self.spawn_server(env, *flags, config=config)
+        url = f"http://127.0.0.1:{http_port or self.http_port}/readyz"
+        self.until(lambda: server.poll() is not None or _answers(url), what=lambda: self.log_tail())
+        if server.returncode is not None:
+            raise Unavailable(f"cannot start the server; its log ends:\n{self.log_tail()}")
+        return server
+
+    def spawn_server(
+        self, env: Mapping[str, str] | None = None, *flags: str, config: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """The same without waiting."""
         argv = [sys.executable, "-m", "corral", "server", "--config", str(config or self.data / "corral.toml"), *flags]
         with (self.folder / f"server-{len(self.servers)}.log").open("ab") as log:
             server = subprocess.Popen(
@@ -109,10 +120,6 @@ class Installation:
                 start_new_session=True,
             )
         self.servers.append(server)
-        url = f"http://127.0.0.1:{http_port or self.http_port}/readyz"
-        self.until(lambda: server.poll() is not None or _answers(url), what=lambda: self.log_tail())
-        if server.returncode is not None:
-            raise Unavailable(f"cannot start the server; its log ends:\n{self.log_tail()}")
         return server
 
     def log_tail(self, characters: int = 3000) -> str:
@@ -124,11 +131,16 @@ class Installation:
         child.send_signal(sig)
         return child.wait(30)
 
-    def spawn(self, argv: Sequence[str], *, log: str) -> subprocess.Popen[bytes]:
+    def spawn(self, argv: Sequence[str], *, log: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Any other program of the installation, such as an engine; ended by `close`."""
         with (self.folder / log).open("ab") as output:
             child = subprocess.Popen(
-                list(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.folder
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.folder,
+                env={**os.environ, **(env or {})},
             )
         self._children.append(child)
         return child
@@ -144,12 +156,12 @@ class Installation:
             [*self._agent("enroll"), *words], capture_output=True, text=True, timeout=60, check=False, cwd="/"
         )
 
-    def start_node(self, node: str) -> None:
+    def start_node(self, node: str, *, env: Mapping[str, str] | None = None) -> None:
         """Its daemon and its worker."""
         state = self.state(node)
         self._states.append(state)
         for role in ("worker", "daemon"):
-            self.spawn([*self._agent(role), "--state", str(state)], log=f"{node}-{role}.log")
+            self.spawn([*self._agent(role), "--state", str(state)], log=f"{node}-{role}.log", env=env)
 
     def add_node(self, node: str, *, url: str = "") -> None:
         """Token, enrolment, start, online."""

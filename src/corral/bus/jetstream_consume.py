@@ -126,9 +126,13 @@ class PullBatches:
         self._outstanding = limit
         self._expires = now + REQUEST_SECONDS + 1
         body = {"batch": limit, "expires": int(REQUEST_SECONDS * NANOSECONDS)}
-        await self._connection.publish(
-            self._subject, json.dumps(body).encode(), reply=f"{self._inbox}.{self._requests}"
-        )
+        try:
+            await self._connection.publish(
+                self._subject, json.dumps(body).encode(), reply=f"{self._inbox}.{self._requests}"
+            )
+        except BusError:
+            self._outstanding = 0  # nobody heard it: ask again soon, not when it would have expired
+            raise
 
     def _receive(self, message: Msg) -> None:
         if message.headers and "Status" in message.headers:

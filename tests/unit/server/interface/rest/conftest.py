@@ -72,6 +72,10 @@ async def make(things: Things, caller: Caller, data: ThingBody) -> Envelope[Thin
     return ok(ThingView(id=f"T{len(things.made)}", name=data.name, by=caller.name, secret="shown-once"))
 
 
+async def ask(things: Things, caller: Caller, data: ThingBody) -> Envelope[ThingView]:
+    return await make(things, caller, data)
+
+
 async def show(things: Things, caller: Caller, thing: str, limit: int = 5) -> Envelope[ThingView]:
     if thing == "bug":
         raise ZeroDivisionError("the password is hunter2")
@@ -99,7 +103,7 @@ async def watch(things: Things, caller: Caller) -> Stream:
 
 ROUTES = (
     Route(method="POST", path="/things", permission="node.write", handler=make, summary="Make", status=201),
-    Route(method="POST", path="/things/ask", permission="node.read", handler=make, summary="Ask", status=201),
+    Route(method="POST", path="/things/ask", permission="node.read", handler=ask, summary="Ask", status=201),
     Route(
         method="GET",
         path="/things/events",

@@ -148,9 +148,11 @@ class Api:
                     for event in parser.feed(chunk):
                         yield event
 
-    async def octets(self, path: str, *, query: Mapping[str, Any] | None = None) -> AsyncGenerator[bytes, None]:
+    async def octets(
+        self, path: str, *, query: Mapping[str, Any] | None = None, idle_seconds: float = STREAM_SILENCE_SECONDS
+    ) -> AsyncGenerator[bytes, None]:
         """A body that is no JSON, as it arrives. Not repeated: the caller has already seen part of it."""
-        async with await self._open(_target(path, query), {}) as response:
+        async with await self._open(_target(path, query), {}, idle_seconds) as response:
             async with aclosing(response.chunks()) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -160,10 +162,10 @@ class Api:
         response = await self._http.send("GET", path, headers=self._headers({}))
         return response.status, response.headers, await response.read()
 
-    async def _open(self, target: str, headers: Mapping[str, str]) -> Response:
-        response = await self._http.send(
-            "GET", target, headers=self._headers(headers), idle_seconds=STREAM_SILENCE_SECONDS
-        )
+    async def _open(
+        self, target: str, headers: Mapping[str, str], idle_seconds: float = STREAM_SILENCE_SECONDS
+    ) -> Response:
+        response = await self._http.send("GET", target, headers=self._headers(headers), idle_seconds=idle_seconds)
         self._met = True
         if response.status >= 400:
             raise problem_of(response.status, await response.read(), target)

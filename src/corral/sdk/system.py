@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Final
 
 from corral.sdk.api import Api, part
 from corral.sdk.models import ApiToken
+
+BACKUP_SILENCE_SECONDS: Final = 3600.0
+"""Nothing is sent while the server copies a large database."""
 
 
 class System:
@@ -39,7 +42,7 @@ class System:
 
     async def backup(self) -> AsyncGenerator[bytes, None]:
         """The bytes of a backup as they are made. Check them with runtime.archive: a broken one has no end."""
-        async with aclosing(self._api.octets("/system/backup")) as chunks:
+        async with aclosing(self._api.octets("/system/backup", idle_seconds=BACKUP_SILENCE_SECONDS)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

@@ -7,6 +7,8 @@ every enrolled node pins the CA and the signing keys.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +29,7 @@ from corral.server.operate.texts import Addresses, compose_yaml, is_untouched, s
 ALWAYS: Final = ("localhost", "127.0.0.1", "::1")
 """The server itself and the command line beside it come this way."""
 CONFIG: Final = "corral.toml"
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[^\W_]([\w-]{0,61}[^\W_])?(\.[^\W_]([\w-]{0,61}[^\W_])?)*\Z")
 COMPOSE: Final = "docker-compose.example.yml"
 
 
@@ -138,7 +141,7 @@ class _Setup:
     def _hosts(self) -> list[str]:
         given = [host.strip().strip("[]") for host in self._options.hosts if host.strip()]
         if given:
-            return list(dict.fromkeys(given))
+            return list(dict.fromkeys(_checked(host) for host in given))
         signed = self._authority.hosts_of(self._files("server")) if not self._fresh else []
         return [host for host in signed if host not in ALWAYS] or signed[:1] or [socket.gethostname().lower()]
 
@@ -217,6 +220,21 @@ def _first(*values: int | None) -> int:
 
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def _checked(host: str) -> str:
+    """Raises Invalid for what is neither a host name nor an address others can come to."""
+    try:
+        usable = not ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        usable = _HOST_NAME.match(host) is not None
+    if not usable:
+        raise Invalid(
+            f"cannot use {host[:80]!r} as a host: it is not a host name or an address",
+            element="--hosts",
+            hint="without scheme and port: --hosts corral.example.org,10.0.0.5",
+        )
+    return host
 
 
 def _check_url(url: str, hosts: Sequence[str]) -> None:

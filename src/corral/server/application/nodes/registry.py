@@ -7,6 +7,7 @@ is known here first and written to SQL now and then. So `upsert` keeps the live 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -149,6 +150,16 @@ class Registry:
     def select(self, selector: str) -> list[Node]:
         """The nodes a selector picks, sorted by id; may be empty. Raises BadSelector."""
         return [self._current(self._nodes[node]) for node in self.ids(selector)]
+
+    def page(
+        self, selector: str, *, presence: Presence | None = None, after: str = "", limit: int = 100
+    ) -> tuple[list[Node], bool]:
+        """The first `limit` of those nodes behind the id `after`, and whether there are more. Raises BadSelector."""
+        chosen = self.ids(selector)
+        behind = chosen[bisect_right(chosen, after) :]
+        if presence is not None:
+            behind = [node for node in behind if self._nodes[node].presence is presence]
+        return [self._current(self._nodes[node]) for node in behind[:limit]], len(behind) > limit
 
     def unknown(self, selector: str) -> list[str]:
         """Ids the selector names that no node has: most often a slip of the pen."""

@@ -11,7 +11,6 @@ from litestar.response import Stream
 from corral.domain.errors import Invalid
 from corral.domain.node import Node, Presence
 from corral.server.application.nodes.enrolment import Application, RenewalRequest
-from corral.server.application.nodes.registry import Registry
 from corral.server.application.nodes.room import NodeRoom
 from corral.server.application.ports.access import Caller
 from corral.server.interface.rest.envelope import Envelope, ok
@@ -62,19 +61,8 @@ async def list_nodes(
     """Nodes by id. A selector that picks none gives an empty list; `presence` narrows to exactly that."""
     if not 1 <= limit <= PAGE_MAX:
         raise Invalid(f"cannot use {limit} as limit: expected 1 to {PAGE_MAX}", element="limit")
-    page, following = page_of(nodes.fleet, selector or "all", presence, limit, cursor)
-    return ok([_view(nodes, node) for node in page], next=following)
-
-
-def page_of(
-    fleet: Registry, selector: str, presence: Presence | None, limit: int, cursor: str | None
-) -> tuple[list[Node], str | None]:
-    """One page by id, and the cursor of the next: the last id of this one."""
-    chosen = [node for node in fleet.select(selector) if presence is None or node.presence is presence]
-    if cursor is not None:
-        chosen = [node for node in chosen if node.id > cursor]
-    page = chosen[:limit]
-    return page, page[-1].id if len(chosen) > limit else None
+    page, more = nodes.fleet.page(selector or "all", presence=presence, after=cursor or "", limit=limit)
+    return ok([_view(nodes, node) for node in page], next=page[-1].id if more else None)
 
 
 async def get_node(nodes: NodeRoom, node: str) -> Envelope[NodeView]:

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, TypeVar
+import math
+import re
+from typing import Any, Final, TypeVar
 
 from corral.domain.errors import CorralError
 
 T = TypeVar("T")
+
+DEPTH_MAX: Final = 32
+"""Levels of lists and objects inside one field: what every encoder we hand it to can write again."""
+_ODD: Final = re.compile(rb"\\u[dD][89a-fA-F]|[eE]\+?[0-9]{3}|[0-9]{19}|NaN|Infinity")
+"""Lone surrogates, numbers beyond 64 bits and what JSON does not know are only looked for where one of these is."""
 
 
 class BadMessage(CorralError):
@@ -44,9 +51,51 @@ def decode(kind: type[T], data: bytes) -> T:
     """Raises BadMessage naming what is wrong, NotUnderstood for an unknown `must` field."""
     try:
         mapping = json.loads(data)
+        if _ODD.search(data):
+            _check_plain(data, mapping)
     except (ValueError, RecursionError) as error:
         raise BadMessage(f"cannot read {kind.__name__}: not JSON ({error})"[:200]) from None
     return from_mapping(kind, mapping)
+
+
+def too_deep(value: Any) -> bool:
+    """Whether `value` nests deeper than DEPTH_MAX; never recurses itself."""
+    level: list[Any] = [value]
+    for _ in range(DEPTH_MAX + 1):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _check_plain(data: bytes, mapping: Any) -> None:
+    """Raise ValueError for what no database, JSON encoder or terminal can take further: it would be refused far from here."""
+    json.loads(data, parse_int=_int64, parse_float=_finite, parse_constant=_refuse)
+    json.dumps(mapping, ensure_ascii=False).encode()
+
+
+def _int64(text: str) -> int:
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("a number beyond 64 bits")
+    return number
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number beyond all bounds")
+    return number
+
+
+def _refuse(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")
 
 
 def from_mapping(kind: type[T], mapping: Any) -> T:
@@ -73,6 +122,8 @@ def from_mapping(kind: type[T], mapping: Any) -> T:
                 f"cannot read {kind.__name__}: expected {expected[0].__name__} in {name!r}, got {str(value)[:40]!r}",
                 element=name,
             )
+        if isinstance(value, dict) and too_deep(value):
+            raise BadMessage(f"cannot read {kind.__name__}: {name!r} nests deeper than {DEPTH_MAX}", element=name)
     return message
 
 

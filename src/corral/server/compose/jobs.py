@@ -20,6 +20,7 @@ from corral.server.application.jobs.submit import Submission
 from corral.server.application.jobs.sweep import Sweeper
 from corral.server.application.jobs.watch import Watching
 from corral.server.application.ports.jobs import DeadLetters, JobStore
+from corral.server.compose.files import Files
 from corral.server.compose.ground import Ground
 from corral.server.compose.retention import retention
 from corral.server.infrastructure.nats.down import NatsDown
@@ -44,12 +45,18 @@ class Jobs:
     letters: DeadLetters
 
 
-def compose_jobs(ground: Ground) -> Jobs:
+def compose_jobs(ground: Ground, files: Files) -> Jobs:
     """The dispatcher waits while ingest is behind; ingest hands it what a batch released."""
     clock, counters, bus = ground.clock, ground.counters, ground.bus
     store, queries, letters = SqlJobStore(ground.db), SqlJobQueries(ground.db), SqlDeadLetters(ground.db, clock)
-    specs = WireSpecs(objects=bus.objects, signer=ground.ring)
-    down = NatsDown(wire=bus.wire, specs=specs, signer=ground.ring, clock=clock)
+    specs = WireSpecs(objects=bus.objects, signer=ground.ring, place=files.blobs.place, clock=clock)
+    down = NatsDown(
+        wire=bus.wire,
+        specs=specs,
+        signer=ground.ring,
+        clock=clock,
+        labels=lambda node: ground.registry.get(node).labels if node in ground.registry else {},
+    )
     dispatcher = Dispatcher(
         store=store,
         down=down,
@@ -82,7 +89,7 @@ def compose_jobs(ground: Ground) -> Jobs:
         keys=ground.ring.announced,
         clock=clock,
         counters=counters,
-        on_sync=lambda node, request: ground.count_syncs({node: 1}),
+        rates=lambda sent: ground.count_syncs(sent),
     )
     output = NatsOutputLog(streams=bus.streams, counters=counters)
     sweeper = Sweeper(
@@ -98,7 +105,12 @@ def compose_jobs(ground: Ground) -> Jobs:
     reading, reach = OutputReading(queries=queries, log=output), Reach(fleet=ground.registry)
     room = JobRoom(
         submission=Submission(
-            store=store, fleet=ground.registry, dispatcher=dispatcher, clock=clock, counters=counters
+            store=store,
+            fleet=ground.registry,
+            dispatcher=dispatcher,
+            clock=clock,
+            counters=counters,
+            complete=files.shipping.complete,
         ),
         cancellation=Cancellation(
             store=store, queries=queries, fleet=ground.registry, aftermath=aftermath, clock=clock, counters=counters

@@ -16,7 +16,7 @@ import msgspec
 
 from corral.domain.ids import NODE_ID, OBJECT_ID
 from corral.domain.task import NODE_DECIDES, Outcome, Reason
-from corral.protocol.codec import BadMessage
+from corral.protocol.codec import BadMessage, too_deep
 from corral.protocol.messages import VERSION, ReportMessage
 from corral.protocol.subjects import node_of
 from corral.server.application.ports.jobs import Reported
@@ -99,5 +99,7 @@ def _small(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """`value` unless it is too large to be kept beside the task."""
     if not value:
         return {}
+    if too_deep(value):
+        return {"left_out": "it nests too deeply"}
     size = len(json.dumps(value))
     return value if size <= MAP_BYTES_MAX else {"left_out_bytes": size}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -39,6 +40,7 @@ PAGE: Final = 200
 AT_ONCE: Final = 8
 """Answers worked on together: what the database's readers can serve."""
 OPEN_MAX: Final = 20_000
+POISON_SAID_SECONDS: Final = 60.0
 LOOKED_UP_MAX: Final = 200
 MISSING_MAX: Final = 4000
 """Less than a page of what a node says it has."""
@@ -70,6 +72,7 @@ class SyncResponder:
         clock: Clock,
         counters: Counters,
         on_sync: Callable[[str, SyncRequest], None] = lambda node, request: None,
+        rates: Callable[[Mapping[str, int]], None] = lambda counts: None,
     ) -> None:
         self._batches = streams.batches(subjects.SYNC, subjects.SYNC)
         self._wire = wire
@@ -82,6 +85,8 @@ class SyncResponder:
         self._clock = clock
         self._counters = counters
         self._on_sync = on_sync
+        self._rates = rates
+        self._poison_said_at = float("-inf")
         self._pages: dict[str, tuple[str, set[Item]]] = {}
         self._missing: dict[str, dict[Item, float]] = {}
 
@@ -103,14 +108,13 @@ class SyncResponder:
     async def take(self, messages: Sequence[BusMessage]) -> None:
         """Answer a batch, then acknowledge it."""
         requests: dict[str, SyncRequest] = {}
+        self._rates(Counter(subjects.node_of(message.subject) for message in messages))
         for message in messages:
             try:
                 requests[subjects.node_of(message.subject)] = read_request(message)
             except BadMessage as error:
                 self._counters.add("sync_poison_total")
-                log.info(
-                    "Cannot read a sync: %s", error, extra={"action": "sync_poison", "subject": message.subject[:200]}
-                )
+                self._say_poison(message, error)
         if requests:
             accepted = await self._queries.open_digests(list(requests))
             gate = asyncio.Semaphore(AT_ONCE)
@@ -124,10 +128,24 @@ class SyncResponder:
             failed = [result for result in results if isinstance(result, BaseException)]
             if failed:
                 self._counters.add("sync_failed_total", len(failed))
-                if len(failed) == len(results) or not all(isinstance(error, CorralError) for error in failed):
+                if len(failed) == len(results) and isinstance(failed[0], CorralError):
                     raise failed[0]
-                log.warning("Cannot answer %d syncs: %s", len(failed), failed[0], extra={"action": "sync_failed"})
+                # Ours or theirs: whatever one node says must not end the server. It asks again.
+                log.warning(
+                    "Cannot answer %d syncs: %s",
+                    len(failed),
+                    failed[0],
+                    exc_info=failed[0],
+                    extra={"action": "sync_failed"},
+                )
         await self._batches.ack(messages)
+
+    def _say_poison(self, message: BusMessage, error: BadMessage) -> None:
+        """One line a minute: all are counted, and a node must not be able to fill our log."""
+        now = self._clock.monotonic()
+        if now - self._poison_said_at >= POISON_SAID_SECONDS:
+            self._poison_said_at = now
+            log.info("Cannot read a sync: %s", error, extra={"action": "sync_poison", "subject": message.subject[:200]})
 
     async def _answer(self, node: str, request: SyncRequest, accepted: frozenset[Item]) -> None:
         self._counters.add("syncs_total")

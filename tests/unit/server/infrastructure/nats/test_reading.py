@@ -86,3 +86,10 @@ def test_a_subject_without_a_node_id_is_poison():
 def test_whatever_arrives_is_a_report_or_poison_and_nothing_else(data):
     with pytest.raises(BadMessage):
         read_report(SUBJECT, data)
+
+
+def test_a_result_nested_beyond_what_can_be_written_again_is_left_out():
+    data = json.dumps({**GOOD, "result": 0}).replace('"result": 0', '"result": {"a": %s}' % ("[" * 900 + "]" * 900))
+    assert read_report("corral.up.n1.report", data.encode()).reported.outcome.result == {
+        "left_out": "it nests too deeply"
+    }

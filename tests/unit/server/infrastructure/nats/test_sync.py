@@ -249,3 +249,31 @@ async def test_the_running_responder_answers_and_waits_for_an_engine_that_is_awa
             await asyncio.sleep(0.005)
     await tasks.close()
     assert bench.counters["sync_tasks_total"] == 1
+
+
+async def test_a_mistake_in_answering_one_node_ends_neither_the_server_nor_the_answers_to_others(
+    bench, responder, monkeypatch
+):
+    bench.bus.arrive("corral.up.n1.sync", codec.encode(SyncRequest(nonce="aa", journal="j", boot_id="b")))
+    monkeypatch.setattr(responder, "_answer", _fails_by_mistake)
+    batches = bench.bus.streams.batches("sync", "sync")
+    await responder.take(await batches.next(limit=10, wait_seconds=0))
+    assert bench.counters["sync_failed_total"] == 1
+    assert not await batches.next(limit=10, wait_seconds=0), "not acknowledged: it would come again for ever"
+
+
+async def _fails_by_mistake(node, request, accepted):
+    raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+
+
+async def test_a_node_that_sends_nonsense_all_day_writes_one_line_a_minute_and_is_counted(bench, responder, caplog):
+    counted = []
+    responder._rates = counted.append
+    batches = bench.bus.streams.batches("sync", "sync")
+    for _ in range(5):
+        bench.bus.arrive("corral.up.n1.sync", b"nonsense")
+        with caplog.at_level("INFO"):
+            await responder.take(await batches.next(limit=10, wait_seconds=0))
+    assert len([record for record in caplog.records if "Cannot read a sync" in record.message]) == 1
+    assert counted == [{"n1": 1}] * 5
+    assert bench.counters["sync_poison_total"] == 5

@@ -37,9 +37,41 @@ _RARE_EACH_SECOND: Final = 5
 def poison(rng: random.Random, kind: str) -> bytes:
     """Something that is no message of this kind, though often nearly one."""
     good: dict[str, dict[str, Any]] = {
-        "report": {"v": 1, "token": "0" * 32, "job": "J000000000000000000", "attempt": 1, "seq": 1, "state": "running"},
-        "sync": {"v": 1, "nonce": "00", "journal": "j", "boot_id": "b", "open": []},
-        "beat": {"v": 1, "sent": 1.0},
+        "report": {
+            "v": 1,
+            "token": "0" * 32,
+            "job": "J000000000000000000",
+            "attempt": 1,
+            "seq": 1,
+            "state": "running",
+            "detail": "d",
+            "exit_code": 1,
+            "delivered_at": 1.0,
+            "started_at": 1.0,
+            "finished_at": 1.0,
+            "stdout_bytes": 1,
+            "cancel": {"a": 1},
+            "result": {"a": 1},
+            "truncated": True,
+        },
+        "sync": {
+            "v": 1,
+            "nonce": "00",
+            "journal": "j",
+            "boot_id": "b",
+            "open": [["J000000000000000000", 1]],
+            "versions": [1],
+        },
+        "beat": {
+            "v": 1,
+            "sent": 1.0,
+            "boot_id": "b",
+            "digest": "00",
+            "worker": "up",
+            "running": 1,
+            "factor": 1.0,
+            "version": "1",
+        },
         "facts": {"v": 1, "facts": {"a": 1}},
         "metrics": {"v": 1, "at": 1.0, "values": {"a": 1.0}},
     }
@@ -54,9 +86,20 @@ def poison(rng: random.Random, kind: str) -> bytes:
         return json.dumps({**good[kind], "must": ["something-new"]}).encode()
     if choice == 4:
         field = rng.choice(list(good[kind]))
-        return json.dumps(
-            {**good[kind], field: rng.choice([None, [], {"a": []}, "\0\ud800", 1e400, -(2**80), True])}
-        ).encode()
+        odd = [
+            None,
+            [],
+            {"a": []},
+            "\0\ud800",
+            1e400,
+            -(2**80),
+            1e300,
+            float("nan"),
+            True,
+            {"\ud800": "\0", "b": 1e400},
+        ]
+        odd += [{"big": 2**80}, {"deep": json.loads("[" * 900 + "]" * 900)}, {"\0": "\0"}, {"": {"": ""}}]
+        return json.dumps({**good[kind], field: rng.choice(odd)}).encode()
     if choice == 5:
         return json.dumps({**good[kind], "x" * 3000: "y" * 3000}).encode()[: rng.randrange(50, 6000)]
     if choice == 6:
@@ -186,9 +229,19 @@ async def _poison_up(
 async def _read_poisoned_output(field: Field, job: str) -> Mapping[str, int]:
     """The API shows what it can of it, and is well."""
     answers: Counter[str] = Counter()
-    for path in (f"/jobs/{job}?with_output=true", f"/jobs/{job}"):
+    await field.fleet.call(
+        "POST", "/nodes/resolve", {"selector": 'rogue-* and not facts["a"] > 1 and not has facts["b"]'}
+    )
+    nodes = [f"/nodes/rogue-{number:05d}{part}" for number in range(1, ROGUES + 1) for part in ("", "/metrics")]
+    for path in (
+        f"/jobs/{job}?with_output=true",
+        f"/jobs/{job}",
+        "/nodes?limit=100",
+        "/dead-letters?limit=1000",
+        *nodes,
+    ):
         await field.fleet.call("GET", path)
-        answers["job"] += 1
+        answers["read"] += 1
     for stream in ("stdout", "stderr"):
         async for piece in field.fleet.jobs.raw_output(job, "rogue-00001", stream):
             answers[f"{stream}_bytes"] += len(piece)

@@ -62,22 +62,29 @@ class Judgement:
 class Field:
     def __init__(
         self,
-        stack: Stack,
         *,
+        fleet: Callable[[], Fleet],
+        folder: Path,
         rng: random.Random,
         clock: Clock,
         prefix: str,
-        fleet: Callable[[], Fleet] | None = None,
+        stack: Stack | None = None,
     ) -> None:
-        self.stack = stack
+        self._stack = stack
         self.rng = rng
         self.clock = clock
         self.prefix = prefix
-        self.log = stack.folder / "executed.log"
+        self.log = folder / "executed.log"
         self.ledger = Ledger()
         self.target = "all"
         self._wiped = 0
-        self._fleet = fleet or (lambda: stack.fleet)
+        self._fleet = fleet
+
+    @property
+    def stack(self) -> Stack:
+        """The processes of a field of simulated nodes."""
+        assert self._stack is not None, "this field was laid out otherwise"
+        return self._stack
 
     @property
     def fleet(self) -> Fleet:

@@ -6,7 +6,7 @@ import contextlib
 import random
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -60,12 +60,19 @@ class Ground:
             try:
                 url = None if through is None else await through(stack)
                 await stack.simulate(nodes, processes=processes, flags=flags, prefix=prefix, engine_url=url)
-                yield Field(stack, rng=self.rng, clock=self.clock, prefix=prefix)
+                yield Field(
+                    fleet=lambda: stack.fleet,
+                    folder=stack.folder,
+                    rng=self.rng,
+                    clock=self.clock,
+                    prefix=prefix,
+                    stack=stack,
+                )
             finally:
                 self._save(stack.folder)
 
     @contextlib.contextmanager
-    def folder(self) -> Any:
+    def folder(self) -> Iterator[Path]:
         """An empty folder for a fault that lays out its own processes."""
         with tempfile.TemporaryDirectory(prefix="corral-chaos-", ignore_cleanup_errors=True) as name:
             try:

@@ -18,7 +18,7 @@ up: $(VENV)/.run ## engine + server + 3 demo nodes on this machine, with a first
 	@exec $(BIN)/corral up --nodes $(NODES)
 
 $(UV):
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .uv uv
 
 $(VENV)/bin/python: | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)

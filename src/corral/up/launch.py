@@ -200,10 +200,10 @@ def _components(options: UpOptions, place: Place, api: Api, children: Sequence[C
 
 
 async def _online(api: Api, wanted: int, clock: Clock, *, patience_seconds: float = 15.0) -> int:
-    """How many nodes are online once all demo nodes are, or after `patience_seconds`."""
+    """How many nodes are online once all demo nodes are, with their workers, or after `patience_seconds`."""
     deadline = clock.monotonic() + patience_seconds
     while True:
-        count = len(await api.get("/api/v1/nodes?presence=online"))
-        if count >= wanted or clock.monotonic() > deadline:
-            return count
+        online = await api.get("/api/v1/nodes?presence=online")
+        if sum(node["worker"] == "up" for node in online) >= wanted or clock.monotonic() > deadline:
+            return len(online)
         await clock.sleep(0.1)

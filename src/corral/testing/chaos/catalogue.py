@@ -10,8 +10,9 @@ from corral.testing.chaos.ground import Fault
 
 
 def _found() -> tuple[Fault, ...]:
-    names = sorted(module.name for module in pkgutil.iter_modules(faults.__path__) if module.name.startswith("f"))
-    return tuple(importlib.import_module(f"{faults.__name__}.{name}").FAULT for name in names)
+    names = sorted(module.name for module in pkgutil.iter_modules(faults.__path__))
+    modules = [importlib.import_module(f"{faults.__name__}.{name}") for name in names]
+    return tuple(module.FAULT for module in modules if hasattr(module, "FAULT"))
 
 
 FAULTS: tuple[Fault, ...] = _found()

@@ -100,6 +100,7 @@ class StoreLimits:
 
     reports_bytes: int = 1 * GIB
     output_bytes: int = 4 * GIB
+    output_seconds: float = 14 * 86400.0
     metrics_bytes: int = 256 * MIB
     facts_bytes: int = 256 * MIB
     artifacts_bytes: int = 8 * GIB
@@ -183,11 +184,12 @@ def streams(limits: StoreLimits = DEFAULT_LIMITS) -> tuple[StreamSpec, ...]:
             max_msg_bytes=512 * KIB,
             consumers=(ConsumerSpec(name=subjects.SYNC),),
         ),
-        # Followed and read by offset; purged by subject once archived. One ephemeral consumer per live view.
+        # Followed and read by offset; the oldest goes first, by age and by size. One ephemeral consumer per live view.
         StreamSpec(
             name=subjects.OUTPUT,
             subjects=(subjects.STREAM_SUBJECTS[subjects.OUTPUT],),
             max_bytes=limits.output_bytes,
+            max_age_seconds=limits.output_seconds,
             max_msg_bytes=CHUNK_BYTES_MAX + 4 * KIB,
             max_consumers=512,
             replicas=replicas,

@@ -17,7 +17,7 @@ from corral.runtime.config import Loaded, load
 from corral.runtime.secret import SecretUrl
 
 DEFAULT_DATA_DIR: Final = Path("/var/lib/corral")
-DEFAULT_FILES: Final = (Path("corral.toml"), Path("/etc/corral/corral.toml"))
+DEFAULT_FILES: Final = (Path("corral.toml"), Path("/etc/corral/corral.toml"), DEFAULT_DATA_DIR / "corral.toml")
 OTHER_SECTIONS: Final = ("agent", "cli")
 """Environment sections that belong to our other programs on the same machine."""
 _PORT: Final = {"min": 0, "max": 65535}
@@ -154,7 +154,7 @@ class RetentionSection:
     jobs_days: int = field(default=30, metadata=_POSITIVE)
     output_days: int = field(default=14, metadata=_POSITIVE)
     output_max_bytes: int = field(default=0, metadata={"min": 0})
-    """0 = a tenth of the disk."""
+    """0 = two fifths of engine.store_max_bytes."""
     audit_days: int = field(default=365, metadata=_POSITIVE)
 
 
@@ -204,6 +204,6 @@ def default_file() -> Path | None:
 def load_server_config(
     *, file: Path | None = None, env: Mapping[str, str], flags: Mapping[str, Any] | None = None
 ) -> Loaded[ServerConfig]:
-    """`file` None = ./corral.toml or /etc/corral/corral.toml, whichever is there first."""
+    """`file` None = ./corral.toml, /etc/corral/corral.toml or /var/lib/corral/corral.toml, whichever is there first."""
     chosen = file or default_file()
     return load(ServerConfig, file=chosen, env=env, flags=flags or {}, required=file is not None, ignore=OTHER_SECTIONS)

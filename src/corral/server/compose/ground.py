@@ -120,7 +120,8 @@ def store_limits(config: ServerConfig) -> StoreLimits:
     share = config.engine.store_max_bytes // 20
     return StoreLimits(
         reports_bytes=2 * share,
-        output_bytes=8 * share,
+        output_bytes=config.retention.output_max_bytes or 8 * share,
+        output_seconds=config.retention.output_days * 86400.0,
         metrics_bytes=share // 2,
         facts_bytes=share // 2,
         artifacts_bytes=5 * share,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -28,8 +29,13 @@ def cluster() -> Iterator[postgres.PostgresServer]:
 
 
 @pytest.fixture
-def installation(tmp_path: Path, cluster: postgres.PostgresServer) -> Iterator[Installation]:
-    made = Installation(tmp_path, env={"CORRAL__SQL__URL": cluster.database()})
+def database(cluster: postgres.PostgresServer) -> str:
+    return cluster.database()
+
+
+@pytest.fixture
+def installation(tmp_path: Path, database: str) -> Iterator[Installation]:
+    made = Installation(tmp_path, env={"CORRAL__SQL__URL": database})
     yield made
     made.close()
 
@@ -61,6 +67,39 @@ def test_a_server_killed_in_the_middle_of_a_job_finds_everything_in_postgresql(
     done = installation.run("system", "backup", str(file), env=installation.admin())
     assert done.returncode == 0, done.stderr
     assert "pg_dump" in done.stderr
+
+
+def test_a_database_that_is_away_for_a_while_stops_no_server_and_loses_no_job(
+    installation: Installation, cluster: postgres.PostgresServer, database: str, tmp_path: Path
+) -> None:
+    installation.init()
+    server = installation.start_server()
+    installation.add_node("web-1")
+    name = urlsplit(database).path.strip("/")
+    job = installation.json("exec", "run", "-t", "web-1", "--detach", "--shell", "--", "sleep 2; echo done")["job"]
+    cluster.sql("postgres", f"alter database {name} allow_connections false")
+    cluster.sql("postgres", f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
+    try:
+        refused = installation.until(
+            lambda: (now := installation.run("exec", "get", job, env=installation.admin())).returncode and now
+        )
+        assert refused.returncode == 4, refused.stderr
+        assert "Traceback" not in refused.stderr
+        # Longer than the leader's lease lasts: it is lost meanwhile and has to be taken again.
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.wait(10)
+    finally:
+        cluster.sql("postgres", f"alter database {name} allow_connections true")
+    found = installation.until(
+        lambda: (
+            (now := installation.run("exec", "get", job, "-o", "json", env=installation.admin())).returncode == 0
+            and "succeeded" in now.stdout
+        )
+    )
+    assert found
+    assert server.poll() is None
+    installation.until(lambda: installation.json("system", "status")["leader"]["leading"])
+    assert installation.json("exec", "run", "-t", "web-1", "--", "true")["state"] == "succeeded"
 
 
 def test_two_servers_share_a_fleet_and_the_death_of_the_leader_costs_no_job(

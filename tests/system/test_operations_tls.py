@@ -144,3 +144,38 @@ def test_a_certificate_that_is_missing_or_damaged_stops_the_server_with_its_sett
     assert "engine.tls_cert" in done.stderr
     assert "corral system init" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_on_the_servers_own_machine_plain_http_enrols_and_the_engine_is_tls_all_the_same(
+    installation: Installation,
+) -> None:
+    installation.init()
+    installation.start_server()
+    token = installation.json("token", "create", "--uses", "2")["token"]
+    done = installation.enroll("local-1", token, server=f"http://127.0.0.1:{installation.http_port}")
+    assert done.returncode == 0, done.stderr
+    installation.start_node("local-1")
+    installation.online("local-1")
+
+    # 127.0.0.2 is this machine too, but no name in the certificate: whoever asks for it is told so.
+    elsewhere = installation.enroll("other-1", token, server=f"https://127.0.0.2:{installation.https_port}")
+    assert elsewhere.returncode != 0
+    assert "server.public_url" in elsewhere.stderr
+    by_name = installation.enroll("named-1", token, server=f"https://localhost:{installation.https_port}")
+    assert by_name.returncode == 0, by_name.stderr
+    renewed = installation.on_node("named-1", "renew")
+    assert renewed.returncode == 0, renewed.stderr
+    assert "renewed the credential of named-1" in renewed.stdout
+
+
+def test_other_hosts_and_new_certificates_cost_no_node_its_enrolment(installation: Installation) -> None:
+    installation.init()
+    installation.start_server()
+    installation.add_node("web-1")
+    installation.end(installation.servers[-1])
+    installation.init("--hosts", "127.0.0.1,127.0.0.2")
+    installation.start_server()
+    installation.online("web-1")
+    token = installation.json("token", "create")["token"]
+    again = installation.enroll("web-2", token, server=f"https://127.0.0.2:{installation.https_port}")
+    assert again.returncode == 0, again.stderr

@@ -19,8 +19,15 @@ from corral.server.config import LogSection, ServerConfig, default_file, load_se
 
 log = logging.getLogger("corral.server")
 
-_CHATTY: Final = ("alembic", "uvicorn", "sqlalchemy", "asyncio", "httpx2")
-"""Libraries that tell at info what nobody running a server wants to know."""
+_CHATTY: Final = {
+    "alembic": logging.WARNING,
+    "uvicorn": logging.WARNING,
+    "sqlalchemy": logging.WARNING,
+    "httpx2": logging.WARNING,
+    # It warns of every HTTPS connection that a client closes.
+    "asyncio": logging.ERROR,
+}
+"""Libraries that tell what nobody running a server wants to know, and from which level on they are heard."""
 
 _EXAMPLES: Final = """\
 examples:
@@ -79,8 +86,8 @@ def setup_logs(section: LogSection) -> None:
         files=section.files,
         days=section.days,
     )
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.DEBUG if section.level == "debug" else logging.WARNING)
+    for name, level in _CHATTY.items():
+        logging.getLogger(name).setLevel(logging.DEBUG if section.level == "debug" else level)
 
 
 @contextlib.contextmanager
@@ -131,7 +138,10 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="default: ./corral.toml, else /etc/corral/corral.toml"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="default: ./corral.toml, /etc/corral/corral.toml or /var/lib/corral/corral.toml",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="database, keys and the engine's store (server.data_dir)")
     parser.add_argument(

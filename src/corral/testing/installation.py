@@ -151,10 +151,12 @@ class Installation:
         """`corral agent enroll` on the node: the zipapp on a bare Python."""
         if not self._bundle.exists():
             build_bundle(self._bundle)
-        words = ["--server", server or self.url, "--token", token, "--state", str(self.state(node)), "--node-id", node]
-        return subprocess.run(
-            [*self._agent("enroll"), *words], capture_output=True, text=True, timeout=60, check=False, cwd="/"
-        )
+        return self.on_node(node, "enroll", "--server", server or self.url, "--token", token, "--node-id", node)
+
+    def on_node(self, node: str, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """`corral agent <verb>` on that node."""
+        argv = [*self._agent(verb), "--state", str(self.state(node)), *words]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd="/")
 
     def start_node(self, node: str, *, env: Mapping[str, str] | None = None) -> None:
         """Its daemon and its worker."""

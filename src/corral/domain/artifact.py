@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -23,7 +23,7 @@ PLAIN_CHUNK_BYTES: Final = SEALED_CHUNK_BYTES - 16
 BLOB_CONTEXT: Final = b"corral-blob-v1\n"
 """Bound to every sealed chunk, followed by the digest of the whole: a chunk of another blob does not open."""
 ARTIFACT_BYTES_MAX: Final = 64 << 30
-SOURCE_CHARS_MAX: Final = 1024
+SOURCE_CHARS_MAX: Final = 512
 PATH_BYTES_MAX: Final = 4095
 TEXT_CHARS_MAX: Final = 4096
 BANDWIDTH_MIN: Final = 16 << 10
@@ -296,6 +296,18 @@ def file_line(spec: FileSpec) -> str:
     if spec.op is FileOp.COPY:
         return f"file copy {spec.source} → {spec.dest}"
     return f"file {spec.op.value} {spec.dest}"
+
+
+def as_asked(asked: FileSpec, stored: FileSpec) -> FileSpec:
+    """`asked`, completed as `stored` was: to see whether a repeated submission is the same one."""
+    return replace(
+        asked,
+        revision=asked.revision or stored.revision,
+        digest=asked.digest or stored.digest,
+        size=asked.size or stored.size,
+        mode=asked.mode or stored.mode,
+        archive=stored.archive if asked.archive is Archive.NONE else asked.archive,
+    )
 
 
 def unchanged(newest: Revision | None, *, digest: str, mode: str, archive: Archive) -> bool:

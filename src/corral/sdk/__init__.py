@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from corral.sdk.context import Context, find_context
     from corral.sdk.events import Ended, JobChanged, JobEvent, Output, Snapshot, TasksChanged
+    from corral.sdk.files import FileTask
     from corral.sdk.fleet import Fleet, connect
     from corral.sdk.jobs import JobHandle, Run, Submission
-    from corral.sdk.models import ApiToken, Job, JoinToken, Line, Node, Preview, Task, Why
+    from corral.sdk.models import ApiToken, Job, JoinToken, Line, Node, Preview, Revision, Task, Why
     from corral.sdk.sync import SyncFleet, connect_sync
 
 __all__ = [
     "ApiToken",
     "Context",
     "Ended",
+    "FileTask",
     "Fleet",
     "Job",
     "JobChanged",
@@ -27,6 +29,7 @@ __all__ = [
     "Node",
     "Output",
     "Preview",
+    "Revision",
     "Run",
     "Snapshot",
     "Submission",
@@ -42,9 +45,10 @@ __all__ = [
 _HOME: Final = {
     "context": ("Context", "find_context"),
     "events": ("Ended", "JobChanged", "JobEvent", "Output", "Snapshot", "TasksChanged"),
+    "files": ("FileTask",),
     "fleet": ("Fleet", "connect"),
     "jobs": ("JobHandle", "Run", "Submission"),
-    "models": ("ApiToken", "Job", "JoinToken", "Line", "Node", "Preview", "Task", "Why"),
+    "models": ("ApiToken", "Job", "JoinToken", "Line", "Node", "Preview", "Revision", "Task", "Why"),
     "sync": ("SyncFleet", "connect_sync"),
 }
 _MODULE: Final = {name: module for module, names in _HOME.items() for name in names}

@@ -95,6 +95,12 @@ class Api:
                 raise problem
             return content, bool(attempt)
 
+    async def put(self, path: str, data: bytes, *, query: Mapping[str, Any] | None = None) -> Any:
+        """Send bytes as they are. Repeated when the connection broke: the receiver has to notice what it has already."""
+        headers = {"Accept": "application/json", "Content-Type": "application/octet-stream"}
+        text, _ = await self._send("PUT", _target(path, query), headers, data)
+        return _decode(text or b"{}").get("data")
+
     async def pages(self, path: str, *, query: Mapping[str, Any] | None = None, limit: int | None = None) -> list[Any]:
         """All pages of a list, or its first `limit` entries."""
         rows: list[Any] = []

@@ -13,6 +13,7 @@ from typing import Any
 
 from corral.sdk.api import Api
 from corral.sdk.context import Context, find_context
+from corral.sdk.files import Files
 from corral.sdk.jobs import JobHandle, Jobs, Run, submission
 from corral.sdk.nodes import Nodes, Tokens
 from corral.sdk.system import ApiTokens, System
@@ -26,6 +27,7 @@ class Fleet:
         api = Api(context)
         self._api = api
         self.jobs = Jobs(api)
+        self.files = Files(api)
         self.nodes = Nodes(api)
         self.tokens = Tokens(api)
         self.api_tokens = ApiTokens(api)

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from corral.domain.errors import Invalid
 from corral.runtime.lifecycle import TaskSet
@@ -21,6 +21,12 @@ OUTPUT_GRACE_SECONDS: Final = 2.0
 GONE_SECONDS: Final = 30.0
 """Nodes that were online at submission but went away before their task reached them are waited for that long."""
 PAGE: Final = 500
+
+
+class Submittable(Protocol):
+    """Anything that says what a job does: a Submission, a FileTask (sdk.files)."""
+
+    def body(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,11 +217,11 @@ class Jobs:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    async def submit(self, what: Submission) -> JobHandle:
+    async def submit(self, what: Submittable) -> JobHandle:
         """Accepted = committed: when this returns, the job and a task per node are on disk at the server."""
         return JobHandle(self._api, Job.from_json(await self._api.call("POST", "/jobs", body=what.body())))
 
-    async def preview(self, what: Submission) -> Preview:
+    async def preview(self, what: Submittable) -> Preview:
         """Whom this submission would hit; nothing runs."""
         return Preview.from_json(await self._api.call("POST", "/jobs/preview", body=what.body()))
 

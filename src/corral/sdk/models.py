@@ -71,6 +71,7 @@ class Task(Answer):
     truncated: bool = False
     unreachable: bool = False
     cancel_asked: bool = False
+    result: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:
@@ -144,6 +145,21 @@ class Node(Answer):
     revoked: bool = False
     revoked_reason: str = ""
     resource_version: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revision(Answer):
+    """One immutable version of an artifact. `missing`: the engine lost its bytes; uploading the same file heals it."""
+
+    source_path: str = ""
+    revision: int = 0
+    digest: str = ""
+    size: int = 0
+    mode: str = ""
+    archive: str = ""
+    created_at: datetime | None = None
+    created_by: str = ""
+    missing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

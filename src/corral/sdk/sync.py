@@ -13,12 +13,13 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
+from corral.sdk.files import Files
 from corral.sdk.fleet import Fleet, connect
 from corral.sdk.jobs import JobHandle, Jobs, Run
 from corral.sdk.nodes import Nodes, Tokens
 from corral.sdk.system import ApiTokens, System
 
-_WRAPPED = (Fleet, Jobs, JobHandle, Run, Nodes, Tokens, ApiTokens, System)
+_WRAPPED = (Fleet, Files, Jobs, JobHandle, Run, Nodes, Tokens, ApiTokens, System)
 
 
 class LoopThread:

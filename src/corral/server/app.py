@@ -6,7 +6,8 @@
   leadership  who leads, before anything is decided that must be decided once
 4 access      the audit writer and the tokens: a request must be recordable before the first one can come
 5 nodes       the registry is loaded before presence is judged
-6 jobs        dispatcher, ingest, sync, sweeper: both directions between SQL and the nodes
+6 files       uploads that nobody continued go away
+  jobs        dispatcher, ingest, sync, sweeper: both directions between SQL and the nodes
 7 http        last in, first out: nobody is let in before we can serve, and intake ends first when we stop
 """
 
@@ -19,6 +20,7 @@ from corral.runtime.files import private_dir
 from corral.runtime.lifecycle import Component, Lifecycle
 from corral.server.compose.access import compose_access
 from corral.server.compose.backup import remove_leftovers
+from corral.server.compose.files import compose_files
 from corral.server.compose.ground import lay_ground
 from corral.server.compose.jobs import compose_jobs
 from corral.server.compose.listen import compose_listeners
@@ -40,10 +42,11 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
     try:
         await migrate(db)
         ground = lay_ground(config, SystemClock(), db, config_file=config_file)
-        jobs = compose_jobs(ground)
+        files = compose_files(ground)
+        jobs = compose_jobs(ground, files)
         nodes = compose_nodes(ground, jobs)
         access = await compose_access(ground)
-        rooms = {"nodes": nodes.room, "simulated": nodes.simulated, "jobs": jobs.room}
+        rooms = {"nodes": nodes.room, "simulated": nodes.simulated, "jobs": jobs.room, "files": files.room}
         engine: list[Component] = [ground.embedded] if ground.embedded else []
         components: list[Component] = [
             *engine,
@@ -52,6 +55,7 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
             ground.leadership,
             *access.components,
             *nodes.components,
+            *files.components,
             *jobs.components,
             *compose_listeners(ground, rooms, access, jobs.letters),
         ]

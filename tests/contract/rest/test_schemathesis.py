@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-ROOMS: dict[str, Any] = {name: object() for name in ("nodes", "jobs", "access", "system", "simulated")}
+ROOMS: dict[str, Any] = {name: object() for name in ("nodes", "jobs", "files", "access", "system", "simulated")}
 SCHEMA = schemathesis.openapi.from_dict(json.loads(Document(ROUTES, ROOMS, version="test").json()))
 # Streams do not end by themselves, and logging in or out changes who the test is.
 LEFT_OUT = ("/events", "/output", "/login", "/logout", "/refresh")

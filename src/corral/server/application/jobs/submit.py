@@ -7,13 +7,14 @@ straight from memory, online nodes first: what is pushed is exactly what was com
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from corral.domain.artifact import FileSpec, as_asked
 from corral.domain.errors import Conflict
 from corral.domain.ids import new_id
-from corral.domain.job import Job, JobSpec, OfflinePolicy, job_state, pinned_hash
+from corral.domain.job import Job, JobSpec, OfflinePolicy, TaskSpec, job_state, pinned_hash
 from corral.domain.kinds import check_job
 from corral.domain.task import TERMINAL, Reason, Task, TaskState, summary
 from corral.runtime import failpoint
@@ -43,6 +44,14 @@ class Submitted:
     tasks: Sequence[Task] | None
 
 
+Complete = Callable[[Caller, JobSpec], Awaitable[JobSpec]]
+"""Looks up what a submission only names (the newest revision of an artifact); raises when it is not there."""
+
+
+async def as_given(caller: Caller, spec: JobSpec) -> JobSpec:
+    return spec
+
+
 class Submission:
     """Use case. `random` gives the random part of a job id."""
 
@@ -55,6 +64,7 @@ class Submission:
         clock: Clock,
         counters: Counters,
         random: Callable[[int], bytes] = os.urandom,
+        complete: Complete = as_given,
     ) -> None:
         self._store = store
         self._fleet = fleet
@@ -62,6 +72,7 @@ class Submission:
         self._clock = clock
         self._counters = counters
         self._random = random
+        self._complete = complete
 
     def preview(self, caller: Caller, spec: JobSpec) -> Preview:
         """Raises what `submit` would raise for this spec; changes nothing."""
@@ -76,6 +87,8 @@ class Submission:
         Raises Invalid, TooLarge, Denied, BadSelector, NothingMatched; Conflict when `operation` named another submission.
         """
         check_allowed(caller, check_job(spec).name)
+        asked = spec.command
+        spec = await self._complete(caller, spec)
         nodes = self._fleet.resolve(spec.target)
         now = self._clock.now()
         tasks = plan(spec, nodes, self._fleet.online(nodes))
@@ -102,7 +115,7 @@ class Submission:
         )
         stored = await self._store.add(job, tasks, operation=operation)
         if stored.id != job.id:
-            _check_same(stored, job)
+            _check_same(stored, job, asked)
             return Submitted(job=stored, tasks=None)
         failpoint.hit("after_commit")
         self._dispatcher.hand(
@@ -145,8 +158,12 @@ def _task(job: Job, new: NewTask) -> Task:
     )
 
 
-def _check_same(first: Job, again: Job) -> None:
-    if (first.spec, first.target, first.kind) != (again.spec, again.target, again.kind):
+def _check_same(first: Job, again: Job, asked: TaskSpec) -> None:
+    spec = again.spec
+    if isinstance(asked, FileSpec) and isinstance(first.spec, FileSpec):
+        # What it was completed with the first time counts: "the newest" may be another revision by now.
+        spec = as_asked(asked, first.spec)
+    if (first.spec, first.target, first.kind) != (spec, again.target, again.kind):
         raise Conflict(
             f"cannot submit: this idempotency key already made job {first.id!r} with another content",
             element="Idempotency-Key",

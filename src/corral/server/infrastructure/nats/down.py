@@ -7,7 +7,7 @@ together from texts made once per job; per message there are one signature and o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from corral.bus.port import Wire
@@ -24,13 +24,25 @@ RECEIPT_TOKENS_MAX: Final = 512
 
 
 class NatsDown:
-    """Implements ports.jobs.Down. `speaks` is the protocol version each node understands, as its sync said."""
+    """Implements ports.jobs.Down. `speaks` is the protocol version each node understands, as its sync said.
 
-    def __init__(self, *, wire: Wire, specs: WireSpecs, signer: Signer, clock: Clock) -> None:
+    `labels` gives a node's labels, for the specs that ask for them.
+    """
+
+    def __init__(
+        self,
+        *,
+        wire: Wire,
+        specs: WireSpecs,
+        signer: Signer,
+        clock: Clock,
+        labels: Callable[[str], Mapping[str, str]] = lambda node: {},
+    ) -> None:
         self._wire = wire
         self._specs = specs
         self._signer = signer
         self._clock = clock
+        self._labels = labels
         self._speaks: dict[str, int] = {}
 
     def speaks(self, node: str, version: int) -> None:
@@ -66,10 +78,11 @@ class NatsDown:
     def _task_body(self, delivery: Delivery, spec: WireSpec) -> bytes:
         # TaskMessage by hand: ids and kinds hold no character that JSON would escape, floats print as JSON numbers.
         version = self._speaks.get(delivery.node, VERSION)
+        labels = f',"labels":{json.dumps(dict(self._labels(delivery.node)))}' if spec.labels else ""
         return (
             f'{{"v":{version},"kid":{json.dumps(self._signer.key_id)},"node":"{delivery.node}","job":"{delivery.job}",'
             f'"attempt":{delivery.attempt},"kind":"{delivery.kind}","issued":{self._clock.wall()!r},'
-            f'"not_after":{delivery.not_after.timestamp()!r},"must":{spec.must},"spec":{spec.spec}}}'
+            f'"not_after":{delivery.not_after.timestamp()!r},"must":{spec.must},"spec":{spec.spec}{labels}}}'
         ).encode()
 
     def _cancel_body(self, delivery: Delivery) -> bytes:

@@ -12,29 +12,38 @@ import base64
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from corral.bus.port import Objects
+from corral.domain.artifact import Blob, FileOp, FileSpec
 from corral.domain.job import INLINE_BYTES_MAX, TaskSpec
 from corral.domain.kinds import as_mapping
 from corral.protocol.signing import Signer, signed_bytes
 from corral.protocol.subjects import ARTIFACTS
+from corral.runtime.clock import Clock, SystemClock
 
 CACHED_JOBS: Final = 1024
 CACHED_BYTES: Final = 64 << 20
 PIECE_BYTES: Final = 128 << 10
+PLACED_SECONDS: Final = 10.0
+"""How long the place of a blob is taken for granted: after a loss and another upload it is a new one."""
+
+Place = Callable[[str, int], Awaitable[Blob]]
+"""(digest, size) → where the sealed bytes lie, and their key."""
 
 
 @dataclass(frozen=True, slots=True)
 class WireSpec:
-    """JSON text of `spec` and `must`, ready to be put into a TaskMessage."""
+    """JSON text of `spec` and `must`, ready to be put into a TaskMessage. `labels`: the node's labels go with it."""
 
     spec: str
     must: str
+    labels: bool = False
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +54,24 @@ class _Seal:
 
 
 class WireSpecs:
-    """Job → WireSpec, kept for the jobs that were used last."""
+    """Job → WireSpec, kept for the jobs that were used last. `place` says where the bytes of an artifact are."""
 
-    def __init__(self, *, objects: Objects, signer: Signer) -> None:
+    def __init__(
+        self, *, objects: Objects, signer: Signer, place: Place | None = None, clock: Clock | None = None
+    ) -> None:
         self._objects = objects
         self._signer = signer
+        self._place = place
+        self._clock = clock or SystemClock()
         self._cache: OrderedDict[str, WireSpec] = OrderedDict()
         self._bytes = 0
 
     def cached(self, job: str) -> WireSpec | None:
         """Without waiting, or None: then `get` has to make it."""
         found = self._cache.get(job)
-        if found is not None:
-            self._cache.move_to_end(job)
+        if found is None or (found.until is not None and found.until <= self._clock.monotonic()):
+            return None
+        self._cache.move_to_end(job)
         return found
 
     async def get(self, job: str, spec: TaskSpec) -> WireSpec:
@@ -65,12 +79,19 @@ class WireSpecs:
         found = self.cached(job)
         if found is not None:
             return found
+        labels, until = False, None
+        if isinstance(spec, FileSpec):
+            labels = spec.wants_labels
+            if spec.op is FileOp.APPLY and self._place is not None:
+                spec = replace(spec, blob=await self._place(spec.digest, spec.size))
+                until = self._clock.monotonic() + PLACED_SECONDS
         mapping = as_mapping(spec)
         text = json.dumps(mapping, separators=(",", ":"))
-        must = json.dumps([f"spec.{name}" for name in mapping], separators=(",", ":"))
+        names = [f"spec.{name}" for name in mapping]
+        must = json.dumps([*names, "labels"] if labels else names, separators=(",", ":"))
         if len(text) > INLINE_BYTES_MAX:
             text = await self._seal(job, text.encode())
-        made = WireSpec(text, must)
+        made = WireSpec(text, must, labels, until)
         self._keep(job, made)
         return made
 
@@ -98,8 +119,9 @@ class WireSpecs:
         return json.dumps({"sealed": described}, separators=(",", ":"))
 
     def _keep(self, job: str, made: WireSpec) -> None:
+        old = self._cache.pop(job, None)
+        self._bytes += len(made.spec) - (0 if old is None else len(old.spec))
         self._cache[job] = made
-        self._bytes += len(made.spec)
         while len(self._cache) > CACHED_JOBS or (self._bytes > CACHED_BYTES and len(self._cache) > 1):
             _, old = self._cache.popitem(last=False)
             self._bytes -= len(old.spec)

@@ -144,6 +144,30 @@ task_attempts = Table(
     sqlite_with_rowid=False,
 )
 
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("source_path", String(512), primary_key=True),
+    Column("last_revision", Integer, nullable=False),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("source_path", String(512), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mode", String(8), nullable=False, server_default=""),
+    Column("archive", String(8), nullable=False, server_default=""),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(128), nullable=False),
+    Column("applied_at", Float),
+    PrimaryKeyConstraint("source_path", "revision"),
+    sqlite_with_rowid=False,
+)
+Index("revisions_digest", revisions.c.digest)
+
 dead_letters = Table(
     "dead_letters",
     metadata,

@@ -30,10 +30,14 @@ _KEPT_FIELDS: Final = (
     "node_id",
     "permissions",
     "offline",
+    "kind",
+    "source_path",
+    "keep",
+    "unused",
 )
 _MADE_FIELDS: Final = ("job", "id", "node_id", "name")
-_ROUTINE: Final = frozenset({"/enroll/challenge", "/refresh"})
-"""POSTs that change nothing and come often: only their refusals are recorded."""
+_ROUTINE: Final = frozenset({"/enroll/challenge", "/refresh", "/artifacts/uploads/{upload:str}"})
+"""Writes that change nothing by themselves and come often: only their refusals are recorded."""
 _FIELD_MAX: Final = 500
 _PARSE_MAX_BYTES: Final = 256 << 10
 _STRANGERS_MAX: Final = 2000

@@ -124,6 +124,14 @@ class Front:
             limit = max(limit, request.route.body_max_bytes)
         body = await read_body(receive, content_length=request.headers.get(b"content-length"), limit=limit)
         kind = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if request.route is not None and request.route.octets:
+            if body and kind != b"application/octet-stream":
+                raise Invalid(
+                    "cannot read the body: its content type is not application/octet-stream",
+                    element="Content-Type",
+                    hint="send the bytes with 'Content-Type: application/octet-stream'",
+                )
+            return body
         if body and kind not in (b"", b"application/json"):
             raise Invalid(
                 "cannot read the body: its content type is not application/json",

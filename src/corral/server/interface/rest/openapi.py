@@ -89,8 +89,15 @@ class Document:
                 str(found.get("name")).lower() == "idempotency-key" for found in operation.get("parameters", [])
             ):
                 operation.setdefault("parameters", []).append(_KEY_PARAMETER)
+            if route.octets:
+                octets = {"schema": {"type": "string", "format": "binary"}}
+                operation["requestBody"] = {"required": True, "content": {"application/octet-stream": octets}}
             if route.raw:
-                kind = "application/octet-stream" if route.path.endswith(("/raw", "/backup")) else "text/event-stream"
+                kind = (
+                    "application/octet-stream"
+                    if route.path.endswith(("/raw", "/backup", "/content"))
+                    else "text/event-stream"
+                )
                 operation["responses"][str(route.status)]["content"] = {kind: {"schema": {"type": "string"}}}
         return made
 

@@ -27,6 +27,8 @@ class Route:
     """Not in the envelope (streams, octets)."""
     operation: bool = False
     """The use case keeps the Idempotency-Key itself (as the job's operation): no second copy of the answer is stored."""
+    octets: bool = False
+    """The body is bytes, not JSON (`body_max_bytes` of them)."""
     also: tuple[str, ...] = ()
     """Other permissions that open this row: it serves several kinds, and the use case asks for the one of the kind at hand."""
     body_max_bytes: int | None = None

@@ -24,7 +24,7 @@ PUBLIC = {
     ("POST", "/enroll/challenge"),
     ("POST", "/enroll/renew"),
 }
-ROOMS: dict[str, Any] = {name: object() for name in ("nodes", "jobs", "access", "system", "simulated")}
+ROOMS: dict[str, Any] = {name: object() for name in ("nodes", "jobs", "files", "access", "system", "simulated")}
 IDS = [f"{route.method} {route.template}" for route in ROUTES]
 
 
@@ -52,7 +52,7 @@ async def test_without_a_token_every_route_is_401_unless_it_is_on_the_short_list
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
 def test_every_row_is_complete(route: Any) -> None:
     assert route.permission in (None, "") or route.permission in PERMISSIONS
-    assert route.method in ("GET", "POST", "PATCH", "DELETE")
+    assert route.method in ("GET", "POST", "PUT", "PATCH", "DELETE")
     assert route.summary
     assert route.tags
     assert litestar_path(route.path).startswith("/")

@@ -26,6 +26,29 @@ def upgrade() -> None:
         sa.UniqueConstraint("hash"),
     )
     op.create_table(
+        "artifacts",
+        sa.Column("source_path", sa.String(length=512), nullable=False),
+        sa.Column("last_revision", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("source_path"),
+    )
+    op.create_table(
+        "revisions",
+        sa.Column("source_path", sa.String(length=512), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("mode", sa.String(length=8), server_default="", nullable=False),
+        sa.Column("archive", sa.String(length=8), server_default="", nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("created_by", sa.String(length=128), nullable=False),
+        sa.Column("applied_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("source_path", "revision"),
+        sqlite_with_rowid=False,
+    )
+    with op.batch_alter_table("revisions", schema=None) as batch_op:
+        batch_op.create_index("revisions_digest", ["digest"], unique=False)
+
+    op.create_table(
         "audit",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("at", sa.Float(), nullable=False),

@@ -1,0 +1,1 @@
+"""Artifacts and their revisions: upload, read, prune, and what a file job ships."""

@@ -1,0 +1,1 @@
+"""What the server keeps in files of its own."""

@@ -5,7 +5,9 @@
 <state>/daemon.sock     local JSON-RPC of the daemon       <state>/daemon.pid, daemon.log
 <state>/worker.sock     local JSON-RPC of the worker       <state>/worker.pid, worker.log
 <state>/journal.db      what we accepted and how it stands (SQLite, WAL, synchronous=FULL)
-<state>/spool/<job>.<attempt>/   claim, pid, out, err, rc, stdin, script of one attempt
+<state>/spool/<job>.<attempt>/   claim, pid, out, err, rc, stdin, script of one attempt; progress, notify/ of a file task
+<state>/blobs/          contents of files that were shipped here, by digest (agent.worker.builtin.blobs)
+<state>/backups/        what file tasks replaced, with an index per path (agent.worker.builtin.backups)
 """
 
 from __future__ import annotations
@@ -44,6 +46,14 @@ class StateDir:
     @property
     def spool(self) -> Path:
         return self.root / "spool"
+
+    @property
+    def blobs(self) -> Path:
+        return self.root / "blobs"
+
+    @property
+    def backups(self) -> Path:
+        return self.root / "backups"
 
     def socket(self, role: str) -> Path:
         return self.root / f"{role}.sock"
@@ -127,4 +137,7 @@ class AgentSettings:
     log_max_bytes: int = 10 << 20
     log_files: int = 5
     log_days: int = 7
-    executors_python: str = ""
+    file_roots: str = ""
+    blob_cache_bytes: int = 512 << 20
+    backup_keep: int = 5
+    backup_max_bytes: int = 2 << 30

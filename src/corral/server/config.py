@@ -143,10 +143,6 @@ class NodesSection:
 class JobsSection:
     lost_after_seconds: float = field(default=3600.0, metadata=_POSITIVE)
     """A node gone this long makes its running tasks `lost`."""
-    timeout_seconds: float = field(default=300.0, metadata=_POSITIVE)
-    expires_seconds: float = field(default=3600.0, metadata=_POSITIVE)
-    max_output_bytes: int = field(default=64 << 20, metadata={"min": 1024})
-    spec_max_bytes: int = field(default=16 << 20, metadata={"min": 1024})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,13 +76,17 @@ def init(options: InitOptions, clock: Clock, *, dry_run: bool = False) -> Initia
         return setup.run()
     try:
         private_dir(root)
+        return _write_all(setup, root, force=options.force)
     except OSError as error:
         raise Invalid(
-            f"cannot use the directory {str(root)!r}: {(error.strerror or str(error)).lower()}",
+            f"cannot write {str(error.filename or root)!r}: {(error.strerror or str(error)).lower()}",
             element="--output-dir",
             hint="choose another with --output-dir, or run it as the user who owns it",
         ) from None
-    if not options.force:
+
+
+def _write_all(setup: _Setup, root: Path, *, force: bool) -> Initialised:
+    if not force:
         return setup.run()
     lock = DirectoryLock(root, name="server.lock", what="the data directory")
     lock.acquire()  # keys are not replaced under a running server

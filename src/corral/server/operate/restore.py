@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import corral
-from corral.domain.errors import Conflict, Invalid, Unsupported
+from corral.domain.errors import Conflict, CorralError, Invalid, Unsupported
 from corral.runtime.archive import FORMAT, HEADER, Archive, Damaged
 from corral.runtime.clock import Clock
 from corral.runtime.files import DirectoryLock, private_dir, sync_dir, write_atomic
@@ -55,7 +55,17 @@ def restore(file: Path, data_dir: Path, clock: Clock, *, force: bool = False) ->
     archive = Archive(file)
     sizes = archive.check()
     _judge(file, archive.header)
-    data = data_dir.absolute()
+    try:
+        return _restore(archive, sizes, data_dir.absolute(), clock, force=force)
+    except OSError as error:
+        raise CorralError(
+            f"cannot restore into {str(data_dir)!r}: {(error.strerror or str(error)).lower()}",
+            element=str(error.filename or data_dir),
+            hint="is there space, and is it yours to write?",
+        ) from None
+
+
+def _restore(archive: Archive, sizes: dict[str, int], data: Path, clock: Clock, *, force: bool) -> Restored:
     private_dir(data)
     lock = DirectoryLock(data, name="server.lock", what="the data directory")
     lock.acquire()
@@ -73,6 +83,7 @@ def restore(file: Path, data_dir: Path, clock: Clock, *, force: bool = False) ->
         aside = _move_aside(there, data, clock)
         config = _place(staging, data, str(archive.header.get("data_dir") or data))
     finally:
+        shutil.rmtree(data / _STAGING, ignore_errors=True)
         lock.release()
     return Restored(
         data_dir=data,
@@ -132,11 +143,15 @@ def _unpack(archive: Archive, sizes: dict[str, int], data: Path) -> Path:
 def _check_database(path: Path) -> None:
     if not path.exists():
         return
-    with sqlite3.connect(path) as connection:
-        answer = connection.execute("pragma quick_check(1)").fetchone()
-    connection.close()
-    if answer[0] != "ok":
-        raise Damaged(f"cannot restore the database: {answer[0]}", element="corral.db", hint="use another backup")
+    connection = sqlite3.connect(path)
+    try:
+        answer = str(connection.execute("pragma quick_check(1)").fetchone()[0])
+    except sqlite3.Error as error:
+        answer = str(error)
+    finally:
+        connection.close()
+    if answer != "ok":
+        raise Damaged(f"cannot restore the database: {answer}", element="corral.db", hint="use another backup")
 
 
 def _move_aside(there: list[Path], data: Path, clock: Clock) -> Path | None:

@@ -123,6 +123,12 @@ def test_what_cannot_work_is_refused(tmp_path: Path, options: InitOptions, says:
     assert not list((tmp_path / "d").iterdir()), "nothing half-made"
 
 
+def test_a_place_that_cannot_be_written_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Invalid, match="cannot write"):
+        init(InitOptions(output_dir=tmp_path / "file" / "d", hosts=["a.example"]), CLOCK)
+
+
 def test_a_certificate_that_is_due_is_signed_again_for_the_same_names_and_a_foreign_one_never(tmp_path: Path) -> None:
     clock = FakeClock()
     authority = Authority(tmp_path, clock)

@@ -92,7 +92,7 @@ async def list_dead_letters(system: SystemRoom, caller: Caller, limit: int = 50)
 
 async def make_backup(system: SystemRoom, caller: Caller) -> Stream:
     """Database, keys, certificates, configuration and objects as one tar. Whoever holds it holds the fleet: guard it."""
-    return Stream(await system.backup(caller), media_type="application/x-tar")
+    return Stream(await system.backup(caller), media_type="application/octet-stream")
 
 
 ROUTES: Final[tuple[Route, ...]] = (

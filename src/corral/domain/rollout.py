@@ -109,17 +109,17 @@ def _forward(rollout: Rollout, facts: Facts, now: datetime) -> list[Action]:
             return [EndStage(Direction.FORWARD, index, False, f"its job {stage.job} is gone")]
         may = rollout.state is RolloutState.RUNNING and _may_start(rollout, index, now)
         return [Start(Direction.FORWARD, index, stage.nodes)] if may else []
-    due = stage.deadline_at is not None and now >= stage.deadline_at
+    due = stage.deadline_at is not None and now >= stage.deadline_at and not facts.settling
     found = tally(job, judged=False)
     before = spent(_earlier(rollout, facts, index))
     if wrong := beyond(rollout, stage, found, before):
         return _stop(rollout, index, job, wrong, due=due)
-    if found.open and not due and not _tolerable(rollout, stage, job, found, before, now):
+    if found.open and not due and (facts.settling or not _tolerable(rollout, stage, job, found, before, now)):
         return []
     judged = tally(job, judged=True)
     if wrong := beyond(rollout, stage, judged, before):
         return [EndStage(Direction.FORWARD, index, False, f"{wrong} (deadline)", cut=True)]
-    return _gates(rollout, facts, index, judged, due=due, cut=bool(found.open))
+    return _gates(rollout, facts, index, judged, now, due=due, cut=bool(found.open))
 
 
 def _may_start(rollout: Rollout, index: int, now: datetime) -> bool:
@@ -155,24 +155,28 @@ def _tolerable(rollout: Rollout, stage: Stage, job: JobFact, found: Tally, befor
 # ── gates ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _gates(rollout: Rollout, facts: Facts, index: int, done: Tally, *, due: bool, cut: bool) -> list[Action]:
+def _gates(
+    rollout: Rollout, facts: Facts, index: int, done: Tally, now: datetime, *, due: bool, cut: bool
+) -> list[Action]:
     """All tasks are judged and within the tolerance: the first gate that has no answer yet is asked."""
     stage = rollout.stages[index]
+    if rollout.settings.gates and stage.gate is GateState.PENDING and not due:
+        return [Check(index)]
     for number, gate in enumerate(rollout.settings.gates):
-        verdict = _ask(rollout, facts, index, number, gate, done)
+        verdict = _ask(rollout, facts, index, number, gate, done, now)
         if isinstance(verdict, str):
             if verdict:
                 return [EndStage(Direction.FORWARD, index, False, f"gate {gate}: {verdict}", cut=cut)]
             continue
         if due:
             return [EndStage(Direction.FORWARD, index, False, f"gate {gate}: no answer before the deadline", cut=True)]
-        if stage.gate is GateState.PENDING:
-            return [Check(index)]
         return verdict if rollout.state is RolloutState.RUNNING else []
     return [EndStage(Direction.FORWARD, index, True, cut=cut)]
 
 
-def _ask(rollout: Rollout, facts: Facts, index: int, number: int, gate: Gate, done: Tally) -> str | list[Action]:
+def _ask(
+    rollout: Rollout, facts: Facts, index: int, number: int, gate: Gate, done: Tally, now: datetime
+) -> str | list[Action]:
     """Empty = passed, words = failed of that, a list = not known yet and what to do for it."""
     stage = rollout.stages[index]
     if gate.kind is GateKind.EXIT or not done.succeeded:
@@ -181,6 +185,9 @@ def _ask(rollout: Rollout, facts: Facts, index: int, number: int, gate: Gate, do
         away = [node for node in done.succeeded if node in facts.offline]
         allowed = rollout.settings.max_unreachable.stage.of(len(stage.nodes))
         gone = len(away) + len(done.unreachable)
+        patient = stage.checked_at is not None and now < stage.checked_at + timedelta(seconds=PATIENCE_SECONDS)
+        if gone > allowed and (patient or facts.settling):
+            return []
         return f"{gone} nodes offline ({named(away)}), {allowed} allowed" if gone > allowed else ""
     if gate.kind is GateKind.HTTP:
         probe = facts.probes.get((index, number, stage.round))
@@ -233,7 +240,7 @@ def _back_stage(rollout: Rollout, facts: Facts, index: int, now: datetime) -> li
         if stage.job is not None:
             return [EndStage(Direction.BACK, index, False, f"its job {stage.job} is gone")]
         return [Start(Direction.BACK, index, stage.nodes)]
-    due = stage.deadline_at is not None and now >= stage.deadline_at
+    due = stage.deadline_at is not None and now >= stage.deadline_at and not facts.settling
     if job.open and not due:
         return []
     bad = [node for node, task in sorted(job.tasks.items()) if task.state is not TaskState.SUCCEEDED]

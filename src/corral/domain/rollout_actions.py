@@ -120,7 +120,7 @@ def apply(rollout: Rollout, record: Record, now: datetime) -> Rollout:
         deadline = record.at + timedelta(seconds=rollout.settings.stage_deadline_seconds)
         return _with(rollout, record, job=record.job, started_at=record.at, deadline_at=deadline)
     if isinstance(record, Check):
-        return _with(rollout, record, gate=GateState.CHECKING)
+        return _with(rollout, record, gate=GateState.CHECKING, checked_at=now)
     if isinstance(record, Tidied):
         return _with(rollout, record, cut=False)
     gate = GateState.PASSED if record.passed else GateState.FAILED

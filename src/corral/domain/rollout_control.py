@@ -47,7 +47,13 @@ def resume(rollout: Rollout, now: datetime) -> Rollout:
             )
         deadline = now + timedelta(seconds=rollout.settings.stage_deadline_seconds)
         stages[rollout.current] = replace(
-            stage, gate=GateState.PENDING, ended_at=None, why="", round=stage.round + 1, deadline_at=deadline
+            stage,
+            gate=GateState.PENDING,
+            checked_at=None,
+            ended_at=None,
+            why="",
+            round=stage.round + 1,
+            deadline_at=deadline,
         )
     return replace(moved(rollout, _S.RUNNING), stages=tuple(stages))
 

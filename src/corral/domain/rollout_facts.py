@@ -20,12 +20,16 @@ _UNTOUCHED: Final = frozenset({TaskState.EXPIRED, TaskState.REJECTED, TaskState.
 
 @dataclass(frozen=True, slots=True)
 class TaskFact:
-    """One node's task. `started`: it began on the node, as far as the server has heard (late results included)."""
+    """One node's task. `started`: it began on the node, as far as the server has heard (late results included).
+
+    `changed`: what the task itself says of its node (file tasks); None when it says nothing.
+    """
 
     state: TaskState
     online: bool = True
     started: bool = False
     cancel_asked: bool = False
+    changed: bool | None = None
 
     @property
     def open(self) -> bool:
@@ -38,6 +42,8 @@ class TaskFact:
     @property
     def touched(self) -> bool:
         """Whether the change may have reached the node: also while it is open, as a node may have what it was sent."""
+        if self.changed is not None and not self.open:
+            return self.changed
         return self.started or self.state not in _UNTOUCHED
 
 
@@ -69,11 +75,15 @@ class ProbeFact:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """`jobs`: operation → job. `probes`: (stage, gate, round) → ended probe. `offline`: those of the rollout's nodes."""
+    """`jobs`: operation → job. `probes`: (stage, gate, round) → ended probe. `offline`: those of the rollout's nodes.
+
+    `settling`: this server has just begun to drive, its nodes may still be on their way back: nobody is judged by absence yet.
+    """
 
     jobs: Mapping[str, JobFact] = field(default_factory=dict)
     probes: Mapping[tuple[int, int, int], ProbeFact] = field(default_factory=dict)
     offline: frozenset[str] = frozenset()
+    settling: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -167,6 +167,7 @@ class Settings:
 class Stage:
     """Some of the nodes, touched together by one job. `round` counts how often its gate was opened again (resume).
 
+    `checked_at`: since when its gates are asked.
     `cut`: it ended while tasks were open; those are being cancelled. `why` says what a failed gate failed of.
     """
 
@@ -175,6 +176,7 @@ class Stage:
     job: str | None = None
     started_at: datetime | None = None
     deadline_at: datetime | None = None
+    checked_at: datetime | None = None
     ended_at: datetime | None = None
     gate: GateState = GateState.PENDING
     why: str = ""

@@ -14,17 +14,28 @@ from typing import Any
 from corral.domain.errors import NotFound
 from corral.domain.job import Job, JobState, TaskSpec
 from corral.domain.node import Node, Presence
+from corral.domain.rollout_state import Rollout
 from corral.domain.task import OPEN, Task, TaskState
 from corral.runtime.backoff import REDELIVER
 from corral.server.application.ports.access import ApiToken, AuditEntry, Session, StoredAnswer
-from corral.server.application.ports.jobs import DeadLetter, Delivery, JobPage, TaskPage
+from corral.server.application.ports.jobs import DeadLetter, Delivery, Fence, JobPage, TaskPage
 from corral.server.application.ports.nodes import JoinToken
+from corral.server.application.ports.rollouts import Changes
 from corral.server.infrastructure.sql.job_ledger import JobRow, Ledger, TaskRow, keep_bygone
 from corral.server.infrastructure.sql.job_rows import Owed, to_delivery, to_task
 from corral.server.infrastructure.sql.job_tx import JobTx, Key
 from corral.server.infrastructure.sql.jobs import LedgerJobStore
 from corral.server.infrastructure.sql.jobs_queries import PAGE_MAX, may_forget
 from corral.server.infrastructure.sql.values import at, decode_cursor, encode_cursor, seconds
+
+
+@dataclass
+class StoredRollout:
+    """A row of the rollouts fake (testing/rollout_stores.py)."""
+
+    rollout: Rollout
+    changes: Changes
+    operation: str | None
 
 
 @dataclass
@@ -45,6 +56,7 @@ class MemoryDatabase:
     audit: list[AuditEntry] = field(default_factory=list)
     leases: dict[str, tuple[str, float, int]] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    rollouts: dict[str, StoredRollout] = field(default_factory=dict)
 
     def job(self, id_: str) -> Job:
         """The job as it is now; raises NotFound."""
@@ -66,6 +78,15 @@ class _MemoryJobTx:
 
     def __init__(self, db: MemoryDatabase) -> None:
         self._db = db
+
+    async def holds(self, fence: Fence) -> bool:
+        found, lease = self._db.rollouts.get(fence.rollout), self._db.leases.get("leader")
+        return (
+            found is not None
+            and found.rollout.resource_version == fence.version
+            and lease is not None
+            and lease[2] == fence.token
+        )
 
     async def insert(self, job: Job, tasks: Sequence[TaskRow], *, held: int, operation: str | None) -> Job | None:
         if operation is not None and operation in self._db.operations:

@@ -10,6 +10,7 @@ from corral.runtime.clock import Clock
 from corral.server.application.ports.access import ApiTokenStore, AuditLog, IdempotencyStore, LeaseStore, SessionStore
 from corral.server.application.ports.jobs import DeadLetters, JobQueries, JobStore
 from corral.server.application.ports.nodes import NodeStore, TokenStore
+from corral.server.application.ports.rollouts import RolloutStore, StageJobs
 from corral.server.infrastructure.sql.access import SqlApiTokenStore
 from corral.server.infrastructure.sql.audit import SqlAuditLog
 from corral.server.infrastructure.sql.database import Database
@@ -20,9 +21,11 @@ from corral.server.infrastructure.sql.jobs_queries import SqlJobQueries
 from corral.server.infrastructure.sql.leases import SqlLeaseStore
 from corral.server.infrastructure.sql.migrate import migrate
 from corral.server.infrastructure.sql.nodes import SqlNodeStore
+from corral.server.infrastructure.sql.rollouts import SqlRolloutStore, SqlStageJobs
 from corral.server.infrastructure.sql.sessions import SqlSessionStore
 from corral.server.infrastructure.sql.tokens import SqlTokenStore
 from corral.testing import stores as memory
+from corral.testing.rollout_stores import MemoryRolloutStore, MemoryStageJobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,8 @@ class StoreSet:
     answers: IdempotencyStore
     leases: LeaseStore
     dead_letters: DeadLetters
+    rollouts: RolloutStore
+    stage_jobs: StageJobs
     db: Database | None = None
 
 
@@ -55,6 +60,8 @@ def memory_stores() -> StoreSet:
         answers=memory.MemoryIdempotencyStore(db),
         leases=memory.MemoryLeaseStore(db),
         dead_letters=memory.MemoryDeadLetters(db),
+        rollouts=MemoryRolloutStore(db),
+        stage_jobs=MemoryStageJobs(db),
     )
 
 
@@ -75,6 +82,8 @@ async def sql_stores(url: str, clock: Clock) -> AsyncIterator[StoreSet]:
             answers=SqlIdempotencyStore(db),
             leases=SqlLeaseStore(db),
             dead_letters=SqlDeadLetters(db, clock),
+            rollouts=SqlRolloutStore(db),
+            stage_jobs=SqlStageJobs(db),
             db=db,
         )
     finally:

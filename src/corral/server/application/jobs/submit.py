@@ -24,7 +24,7 @@ from corral.server.application.jobs.counters import Counters
 from corral.server.application.jobs.dispatch import Dispatcher
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.fleet import Fleet
-from corral.server.application.ports.jobs import Delivery, JobStore, NewTask
+from corral.server.application.ports.jobs import Delivery, Fence, JobStore, NewTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,25 @@ class Submitted:
 
     job: Job
     tasks: Sequence[Task] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pinned:
+    """Nodes that were resolved before, their hash then, and what must still be true when the job is committed."""
+
+    nodes: Sequence[str]
+    hash: str
+    fence: Fence | None = None
+
+    def checked(self) -> Sequence[str]:
+        """The nodes, sorted; raises Conflict when they are not those that were pinned."""
+        if not self.nodes or pinned_hash(self.nodes) != self.hash:
+            raise Conflict(
+                f"cannot submit: these {len(self.nodes)} nodes are not the set that was pinned",
+                element="pinned",
+                hint="create it anew: the target is resolved and shown again",
+            )
+        return sorted(self.nodes)
 
 
 Complete = Callable[[Caller, JobSpec], Awaitable[JobSpec]]
@@ -81,15 +100,19 @@ class Submission:
         online = self._fleet.online(nodes)
         return Preview(nodes=nodes, online=len(online), offline=[n for n in nodes if n not in online])
 
-    async def submit(self, caller: Caller, spec: JobSpec, operation: str | None = None) -> Submitted:
+    async def submit(
+        self, caller: Caller, spec: JobSpec, operation: str | None = None, *, pinned: Pinned | None = None
+    ) -> Submitted:
         """Returns once it is committed. The same `operation` again returns the first job and submits nothing.
 
-        Raises Invalid, TooLarge, Denied, BadSelector, NothingMatched; Conflict when `operation` named another submission.
+        `pinned`: exactly these nodes instead of those the selector picks now.
+        Raises Invalid, TooLarge, Denied, BadSelector, NothingMatched; Conflict when `operation` named another submission, or when
+        what `pinned` asks for does not hold.
         """
         check_allowed(caller, check_job(spec).name)
         asked = spec.command
         spec = await self._complete(caller, spec)
-        nodes = self._fleet.resolve(spec.target)
+        nodes = self._fleet.resolve(spec.target) if pinned is None else pinned.checked()
         now = self._clock.now()
         tasks = plan(spec, nodes, self._fleet.online(nodes))
         counts = summary(t.state for t in tasks)
@@ -113,7 +136,7 @@ class Submission:
             offline=spec.offline,
             retries=spec.retries,
         )
-        stored = await self._store.add(job, tasks, operation=operation)
+        stored = await self._store.add(job, tasks, operation=operation, fence=None if pinned is None else pinned.fence)
         if stored.id != job.id:
             _check_same(stored, job, asked)
             return Submitted(job=stored, tasks=None)

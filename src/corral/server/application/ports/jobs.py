@@ -56,11 +56,29 @@ class Changed:
     ignored: int = 0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fence:
+    """What must still be true when a rollout's job is committed: this leader leads, and the rollout is at this version.
+
+    Checked in the transaction that inserts the job, so neither a leader that was replaced nor one that has not yet heard of a pause
+    starts anything.
+    """
+
+    token: int
+    rollout: str
+    version: int
+
+
 class JobStore(Protocol):
     """Jobs and their tasks: written by submit, cancel, retry, ingest; each method is one transaction."""
 
-    async def add(self, job: Job, tasks: Sequence[NewTask], *, operation: str | None) -> Job:
-        """Insert the job with its tasks; committed when it returns. The same `operation` again returns the first job."""
+    async def add(
+        self, job: Job, tasks: Sequence[NewTask], *, operation: str | None, fence: Fence | None = None
+    ) -> Job:
+        """Insert the job with its tasks; committed when it returns. The same `operation` again returns the first job.
+
+        Raises Conflict (retryable) and changes nothing when `fence` does not hold.
+        """
         ...
 
     async def apply(self, reports: Sequence[Reported], *, now: datetime) -> Changed:

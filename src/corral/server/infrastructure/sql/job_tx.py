@@ -13,6 +13,7 @@ from corral.domain.errors import Internal
 from corral.domain.job import Job, TaskSpec
 from corral.domain.task import Outcome
 from corral.runtime.backoff import REDELIVER
+from corral.server.application.ports.jobs import Fence
 from corral.server.infrastructure.sql.database import Tx
 from corral.server.infrastructure.sql.job_ledger import JobRow, Ledger, TaskRow, keep_bygone
 from corral.server.infrastructure.sql.job_rows import (
@@ -47,6 +48,8 @@ class JobTx(Protocol):
         """None when inserted, or the job that has this `operation` already."""
         ...
 
+    async def holds(self, fence: Fence) -> bool: ...
+
     async def jobs(self, ids: Collection[str]) -> dict[str, JobRow]: ...
 
     async def tasks(self, keys: Collection[Key]) -> list[TaskRow]: ...
@@ -78,6 +81,12 @@ _INSERT_JOB: Final = Statement(
     values (:id, :name, :kind, :target, :spec, :state, :counts, :nodes, :pinned, :created_at, :created_by, :expires_at,
             :window, :finished_at, :concurrency, :offline, :retries, :cancel_asked, :held, :operation)
     on conflict (operation) do nothing
+    """
+)
+_FENCE: Final = Statement(
+    """
+    select 1 from rollouts t where t.id = :rollout and t.resource_version = :version
+      and exists (select 1 from leases l where l.name = 'leader' and l.token = :token) $lock
     """
 )
 _BY_OPERATION: Final = Statement(f"select {JOB_SELECT} from jobs where operation = :operation")
@@ -197,6 +206,11 @@ class SqlJobTx:
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
+
+    async def holds(self, fence: Fence) -> bool:
+        """The rollout's row stays locked to the end of the transaction."""
+        found = await self._tx.row(_FENCE, rollout=fence.rollout, version=fence.version, token=fence.token)
+        return found is not None
 
     async def insert(self, job: Job, tasks: Sequence[TaskRow], *, held: int, operation: str | None) -> Job | None:
         inserted = await self._tx.run(

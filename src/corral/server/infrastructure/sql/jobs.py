@@ -13,12 +13,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from corral.domain.errors import NotFound
+from corral.domain.errors import Conflict, NotFound
 from corral.domain.job import Job, JobState, job_state
 from corral.domain.task import OPEN, Reason, TaskState, summary
 from corral.runtime import failpoint
 from corral.runtime.backoff import REDELIVER
-from corral.server.application.ports.jobs import Changed, Delivery, NewTask, Reported
+from corral.server.application.ports.jobs import Changed, Delivery, Fence, NewTask, Reported
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.job_ledger import EXPIRE_GRACE_SECONDS, JobRow, Ledger, TaskRow
 from corral.server.infrastructure.sql.job_rows import OWED_NAMES, OWED_SELECT, Owed, to_delivery, to_task
@@ -52,7 +52,9 @@ class LedgerJobStore:
     def __init__(self, begin: Callable[[], AbstractAsyncContextManager[JobTx]]) -> None:
         self._begin = begin
 
-    async def add(self, job: Job, tasks: Sequence[NewTask], *, operation: str | None) -> Job:
+    async def add(
+        self, job: Job, tasks: Sequence[NewTask], *, operation: str | None, fence: Fence | None = None
+    ) -> Job:
         now = seconds(job.created_at)
         expires = seconds(job.expires_at)
         rows = [_new_row(job.id, task, now, expires) for task in sorted(tasks, key=lambda task: task.node)]
@@ -67,6 +69,12 @@ class LedgerJobStore:
         )
         held = sum(row.held for row in rows)
         async with self._begin() as tx:
+            if fence is not None and not await tx.holds(fence):
+                raise Conflict(
+                    f"cannot start a stage of rollout {fence.rollout!r}: it changed meanwhile, or another server drives it",
+                    element="rollout",
+                    retryable=True,
+                )
             first = await tx.insert(made, rows, held=held, operation=operation)
         return made if first is None else first
 

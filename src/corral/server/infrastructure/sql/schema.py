@@ -238,6 +238,38 @@ sessions = Table(
 )
 Index("sessions_expires_at", sessions.c.expires_at)
 
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("line", Text, nullable=False),
+    Column("strategy", Text, nullable=False),
+    Column("settings", Text, nullable=False),
+    Column("stages", Text, nullable=False),
+    Column("pinned", String(80), nullable=False),
+    Column("changes", Text, nullable=False),
+    Column("previous", String(20)),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attention", Boolean, nullable=False),
+    Column("hold", String(16), nullable=False, server_default=""),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("approved", Integer, nullable=False, server_default="0"),
+    Column("back", Text, nullable=False, server_default="[]"),
+    Column("rollback_asked_at", Float),
+    Column("finished_at", Float),
+    Column("operation", String(300), unique=True),
+    Column("resource_version", Integer, nullable=False, server_default="1"),
+)
+_ATTENTION = text("attention")
+Index("rollouts_attention", rollouts.c.id, sqlite_where=_ATTENTION, postgresql_where=_ATTENTION)
+Index("rollouts_name", rollouts.c.name, rollouts.c.id)
+Index("rollouts_state", rollouts.c.state, rollouts.c.id)
+
 leases = Table(
     "leases",
     metadata,

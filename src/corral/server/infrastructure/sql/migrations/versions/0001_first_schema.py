@@ -171,6 +171,45 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key"),
     )
     op.create_table(
+        "rollouts",
+        sa.Column("id", sa.String(length=20), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("line", sa.Text(), nullable=False),
+        sa.Column("strategy", sa.Text(), nullable=False),
+        sa.Column("settings", sa.Text(), nullable=False),
+        sa.Column("stages", sa.Text(), nullable=False),
+        sa.Column("pinned", sa.String(length=80), nullable=False),
+        sa.Column("changes", sa.Text(), nullable=False),
+        sa.Column("previous", sa.String(length=20), nullable=True),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("created_by", sa.String(length=128), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("attention", sa.Boolean(), nullable=False),
+        sa.Column("hold", sa.String(length=16), server_default="", nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("approved", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("back", sa.Text(), server_default="[]", nullable=False),
+        sa.Column("rollback_asked_at", sa.Float(), nullable=True),
+        sa.Column("finished_at", sa.Float(), nullable=True),
+        sa.Column("operation", sa.String(length=300), nullable=True),
+        sa.Column("resource_version", sa.Integer(), server_default="1", nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("operation"),
+    )
+    with op.batch_alter_table("rollouts", schema=None) as batch_op:
+        batch_op.create_index(
+            "rollouts_attention",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("attention"),
+            postgresql_where=sa.text("attention"),
+        )
+        batch_op.create_index("rollouts_name", ["name", "id"], unique=False)
+        batch_op.create_index("rollouts_state", ["state", "id"], unique=False)
+
+    op.create_table(
         "sessions",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("name", sa.String(length=128), nullable=False),

@@ -19,7 +19,7 @@ from nats import errors
 from corral.protocol import subjects
 from corral.runtime.lifecycle import TaskSet
 from corral.testing.chaos import measure, strangers
-from corral.testing.chaos.faults.t06_lying_broker import brokered
+from corral.testing.chaos.brokered import brokered
 from corral.testing.chaos.field import Field
 from corral.testing.chaos.ground import Fault, Ground, Outcome
 from corral.testing.raw_node import RawNode
@@ -86,7 +86,7 @@ def poison(rng: random.Random, kind: str) -> bytes:
         return json.dumps({**good[kind], "must": ["something-new"]}).encode()
     if choice == 4:
         field = rng.choice(list(good[kind]))
-        odd = [
+        odd: list[Any] = [
             None,
             [],
             {"a": []},

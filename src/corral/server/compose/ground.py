@@ -57,6 +57,15 @@ class Ground:
         return self.config.engine.public_urls or own
 
 
+def lease_holder(config: ServerConfig, db: Database) -> str:
+    """Who leads. Over SQLite there is one server to a data directory, by its lock: what another held there died with it, so the
+    next one goes on under the same name at once instead of waiting for a dead server's lease to run out.
+    """
+    if db.dialect == "sqlite":
+        return f"{socket.gethostname()}:{config.data_dir}"
+    return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
+
+
 def lay_ground(config: ServerConfig, clock: Clock, db: Database, *, config_file: Path | None = None) -> Ground:
     prepare_certificates(config, clock)
     keys = private_dir(config.data_dir / "keys")
@@ -87,7 +96,7 @@ def lay_ground(config: ServerConfig, clock: Clock, db: Database, *, config_file:
         tls=engine_tls(config),
         limits=limits,
     )
-    holder = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
+    holder = lease_holder(config, db)
     return Ground(
         config=config,
         config_file=config_file,

@@ -76,6 +76,8 @@ jetstream {{
 }}
 feature_flags {{ js_ack_fc_v2: {str(settings.ack_format_v2).lower()} }}
 max_payload: 1MB
+# Ten thousand nodes that come back at once, or a machine short of CPU, take longer than the default two seconds to log in.
+authorization {{ timeout: 15 }}
 # A dead link is seen after two missed pings; nodes ping by themselves more often.
 ping_interval: "20s"
 ping_max: 2

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from corral.domain.errors import Conflict, CorralError, Unavailable
 from corral.domain.task import TaskState
@@ -24,6 +24,8 @@ from corral.runtime.lifecycle import TaskSet
 from corral.sdk import Fleet, Job, Submission, Task
 from corral.testing.checker import History, Key, check, parse_log
 from corral.testing.stack import Stack
+
+OPEN_MAX: Final = 8
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,16 @@ class Field:
 
     @contextlib.asynccontextmanager
     async def load(self, *, every: float = 0.5, seconds: float = 0.3, lines: int = 20) -> AsyncGenerator[None, None]:
-        """Submit jobs to everybody all the time, each command up to `seconds` long, until the block ends."""
+        """Submit jobs to everybody all the time, each command up to `seconds` long, until the block ends.
+
+        No more than OPEN_MAX at once: a fault is to be tried under load, not under a backlog that only grows.
+        """
         tasks = TaskSet("load")
         over = asyncio.Event()
 
         async def go() -> None:
             while not over.is_set():
+                await self.eventually(lambda: self._room(over), seconds=60, every=0.05)
                 await self.submit(self.rng.random() * seconds, lines=self.rng.randrange(lines))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(over.wait(), every * (0.5 + self.rng.random()))
@@ -127,6 +133,9 @@ class Field:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(worker, 30)
             await tasks.close()
+
+    async def _room(self, over: asyncio.Event) -> bool:
+        return over.is_set() or len(await self.fleet.jobs.list(limit=OPEN_MAX, states=["open"])) < OPEN_MAX
 
     def wiped(self) -> None:
         """Output sent so far was in the engine alone and is gone with its store: nobody promised otherwise."""

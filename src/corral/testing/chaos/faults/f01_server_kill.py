@@ -15,7 +15,7 @@ POINTS = ("after_commit", "after_publish", "mid_ingest", "after_ingest", "after_
 
 
 async def run(ground: Ground) -> Outcome:
-    kills, nodes = ground.pick(7, 100), ground.pick(20, 100)
+    kills, nodes = ground.pick(7, 100), ground.pick(20, 50)
     back: list[float] = []
     at: dict[str, int] = {}
     async with ground.field(nodes) as field:

@@ -21,7 +21,7 @@ How = Literal["kill", "term", "wipe"]
 
 
 async def run(ground: Ground) -> Outcome:
-    rounds, nodes = ground.pick(6, 100), ground.pick(30, 200)
+    rounds, nodes = ground.pick(6, 100), ground.pick(30, 60)
     back: dict[str, list[float]] = {}
     problems: list[str] = []
     async with ground.field(nodes) as field:

@@ -135,7 +135,10 @@ class Field:
             await tasks.close()
 
     async def _room(self, over: asyncio.Event) -> bool:
-        return over.is_set() or len(await self.fleet.jobs.list(limit=OPEN_MAX, states=["open"])) < OPEN_MAX
+        try:
+            return over.is_set() or len(await self.fleet.jobs.list(limit=OPEN_MAX, states=["open"])) < OPEN_MAX
+        except CorralError:
+            return True  # nobody there: people go on trying to submit, and so do we
 
     def wiped(self) -> None:
         """Output sent so far was in the engine alone and is gone with its store: nobody promised otherwise."""

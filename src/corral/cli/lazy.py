@@ -27,6 +27,9 @@ class Entry:
 
 NOUNS: Final[dict[str, Entry]] = {
     "exec": Entry("corral.cli.commands.exec", "Run commands on nodes: run, get, list, cancel, logs, retry."),
+    "file": Entry(
+        "corral.cli.commands.file", "Files on nodes: apply, fetch, delete, history, rollback, clear."
+    ),
     "node": Entry("corral.cli.commands.node", "Nodes: list, show, set, remove, revoke, top."),
     "why": Entry("corral.cli.commands.why", "Say why a job or a node stands where it stands."),
     "token": Entry("corral.cli.commands.token", "Join tokens, which enrol nodes: create, list, revoke."),

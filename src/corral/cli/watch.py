@@ -13,7 +13,7 @@ from contextlib import aclosing
 from typing import Final, TextIO
 
 from corral.cli import exits
-from corral.cli.output.grouping import body, count, group, headline, name_list
+from corral.cli.output.grouping import LINES_SHOWN, body, count, group, headline, name_list
 from corral.cli.output.progress import StatusLine
 from corral.cli.output.terminal import clean
 from corral.cli.output.units import show_duration, show_time
@@ -41,13 +41,15 @@ class Watch:
         everyone: bool,
         live: bool | None = None,
         before: Mapping[str, int] | None = None,
+        lines_shown: int = LINES_SHOWN,
     ) -> None:
-        """`before`: node → its last attempt before a retry; what that printed is old news."""
+        """`before`: node → its last attempt before a retry; what that printed is old news. `lines_shown`: of each group."""
         self._session = session
         self._handle = handle
         self._everyone = everyone
         self._live = live
         self._before = before or {}
+        self._lines_shown = lines_shown
         self._book = LineBook()
         self._kept: dict[tuple[str, int, str], bytearray] = {}
         self._headed = False
@@ -130,7 +132,7 @@ class Watch:
             return
         if session.quiet:
             return
-        for line in summary(session, self._handle.job, self._texts(), live=bool(self._live)):
+        for line in summary(session, self._handle.job, self._texts(), live=bool(self._live), lines=self._lines_shown):
             (session.note if self._live else session.out)(line)
         for line in advice(self._handle.job):
             session.note(line)
@@ -196,17 +198,19 @@ def header(job: Job, tasks: list[Task]) -> str:
     return text
 
 
-def summary(session: Session, job: Job, texts: dict[str, tuple[str, str]], *, live: bool) -> list[str]:
+def summary(
+    session: Session, job: Job, texts: dict[str, tuple[str, str]], *, live: bool, lines: int = LINES_SHOWN
+) -> list[str]:
     """The grouped results. What was shown live is not repeated, but for the last lines of what failed."""
     stream = sys.stderr if live else sys.stdout
-    lines: list[str] = []
+    out: list[str] = []
     for item in group(job.tasks, texts, by_output=not live):
         code = "32" if item.task.succeeded else "33" if item.task.open else "31"
-        lines.append(session.paint(headline(item), code, stream))
+        out.append(session.paint(headline(item), code, stream))
         if not (live and (item.task.succeeded or item.task.open)):
-            shown = body(item, colour=session.colour(stream), lines_shown=FAILED_LINES if live else 20)
-            lines += shown if not live or len(job.tasks) > 1 else []
-    return lines
+            shown = body(item, colour=session.colour(stream), lines_shown=FAILED_LINES if live else lines)
+            out += shown if not live or len(job.tasks) > 1 else []
+    return out
 
 
 def advice(job: Job) -> list[str]:
@@ -241,8 +245,9 @@ JSON_TASK: Final = (
 
 
 def job_json(job: Job) -> dict[str, object]:
-    """The shape scripts rely on: these keys, always all of them."""
-    tasks = [{key: task.raw.get(key, getattr(task, key)) for key in JSON_TASK} for task in job.tasks]
+    """The shape scripts rely on: these keys, always all of them; of a file job also what each node found and did."""
+    keys = (*JSON_TASK, "detail", "result") if job.kind == "file" else JSON_TASK
+    tasks = [{key: task.raw.get(key, getattr(task, key)) for key in keys} for task in job.tasks]
     return {"job": job.job, "name": job.name, "state": job.state, "counts": dict(job.counts), "tasks": tasks}
 
 

@@ -13,6 +13,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from email.utils import formatdate
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -22,6 +23,7 @@ import h11
 from corral.domain.errors import BadSelector, CorralError, Denied, NotFound, NothingMatched, Unauthenticated
 from corral.runtime.clock import SystemClock
 from corral.runtime.lifecycle import TaskSet
+from corral.testing.fake_files import FakeFiles
 from corral.testing.fake_jobs import START, Act, FakeJob, default_act, iso_text, new_task, node
 
 __all__ = ["TOKEN", "Act", "FakeApi", "default_act", "node"]
@@ -45,6 +47,7 @@ class FakeApi:
         self.public = public
         self._tls = tls
         self.jobs: dict[str, FakeJob] = {}
+        self.files = FakeFiles()
         self.keys: dict[str, str] = {}
         self.requests: list[tuple[str, str]] = []
         self.join_tokens: dict[str, dict[str, Any]] = {}
@@ -139,7 +142,9 @@ class FakeApi:
             job = self._stream_of(method, path)
             if job is not None:
                 return await self._events(wire, writer, job, path, query, headers)
-            status, kind, payload = self._route(method, path, query, json.loads(body or b"null"), headers)
+            status, kind, payload = self._route(
+                method, path, query, body if method == "PUT" else json.loads(body or b"null"), headers
+            )
         except CorralError as error:
             details = {"column": error.column, "text": error.text} if isinstance(error, BadSelector) else {}
             status, kind = error.http_status, "application/json"
@@ -150,7 +155,7 @@ class FakeApi:
         if self.break_answers and method != "GET":
             self.break_answers -= 1
             return False
-        head = [("Content-Type", kind), ("Content-Length", str(len(payload))), ("Date", _http_date())]
+        head = [("Content-Type", kind), ("Content-Length", str(len(payload))), ("Date", formatdate(usegmt=True))]
         writer.write(wire.send(h11.Response(status_code=status, headers=head)) or b"")
         writer.write((wire.send(h11.Data(data=payload)) or b"") + (wire.send(h11.EndOfMessage()) or b""))
         await writer.drain()
@@ -287,6 +292,11 @@ class FakeApi:
                 return self._page([{**row, "status": 201, "address": "127.0.0.1"}], query)
             case "GET", "system":
                 return self._ok({"version": "0.1.0", "engine": {"healthy": True}, "sql": {"backend": "sqlite"}})
+        found = self.files.route(method, words, query, body)
+        if isinstance(found, bytes):
+            return 200, "application/octet-stream", found
+        if found is not None:
+            return self._page(found, query) if isinstance(found, list) else self._ok(found)
         raise NotFound(f"cannot find {path!r}: no such route", element="path")
 
     @staticmethod
@@ -345,12 +355,18 @@ class FakeApi:
             return self.jobs[self.keys[key]].with_tasks({})
         names = self._pick(body["target"])
         id = f"J{len(self.jobs) + 1:018}"
-        command = " ".join(body["argv"]) if body.get("argv") else body.get("shell") or "script"
+        command = (
+            self.files.line(body["file"])
+            if "file" in body
+            else " ".join(body["argv"])
+            if body.get("argv")
+            else body.get("shell") or "script"
+        )
         job = FakeJob(
             {
                 "job": id,
                 "name": body.get("name", ""),
-                "kind": "exec",
+                "kind": body.get("kind", "exec"),
                 "target": body["target"],
                 "command": command,
                 "state": "open",
@@ -382,9 +398,3 @@ class FakeApi:
         job.count()
         job.start(self._tasks, self.act)
         return accepted
-
-
-def _http_date() -> str:
-    from email.utils import formatdate
-
-    return formatdate(usegmt=True)

@@ -28,6 +28,7 @@ class Act:
     reason: str = ""
     reason_text: str = ""
     signal: int | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
     twice: bool = False
     """Every chunk arrives two times, the second part first."""
 
@@ -133,6 +134,7 @@ class FakeJob:
             finished_at=iso_text(START + timedelta(seconds=act.seconds)),
             stdout_bytes=len(act.stdout),
             stderr_bytes=len(act.stderr),
+            result=dict(act.result),
         )
         self.emit("task", {"tasks": [task]})
         self.count()
@@ -192,6 +194,7 @@ def new_task(name: str, *, online: bool) -> dict[str, Any]:
         "unreachable": False,
         "cancel_asked": False,
         "cancel": {},
+        "result": {},
         "late": {},
     }
 

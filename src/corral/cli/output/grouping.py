@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from corral.cli.output.files import change, digests
 from corral.cli.output.terminal import cell, clean
 from corral.cli.output.units import show_duration
 from corral.domain.output import Result, group_results
@@ -22,13 +23,17 @@ _ORDER: Final = {TaskState.SUCCEEDED.value: 0, "running": 1, "delivered": 1, "qu
 
 @dataclass(frozen=True)
 class Group:
-    """Nodes with the same result. `stdout`/`stderr` are what they all printed ('' when nothing, or not to be repeated)."""
+    """Nodes with the same result. `stdout`/`stderr` are what they all printed ('' when nothing, or not to be repeated).
+
+    `note`: old and new digest of a file, where they all have the same.
+    """
 
     nodes: tuple[str, ...]
     task: Task
     stdout: str
     stderr: str
     seconds: tuple[float, float] | None
+    note: str = ""
 
 
 def group(
@@ -44,7 +49,7 @@ def group(
             Result(
                 node=task.node,
                 state=task.state,
-                reason=task.detail or task.reason,
+                reason=task.detail or task.reason or change(task),
                 exit_code=task.exit_code,
                 signal=task.signal,
                 stdout=stdout,
@@ -55,6 +60,7 @@ def group(
     for found in group_results(results):
         times = [known[node].seconds for node in found.nodes]
         spent = [seconds for seconds in times if seconds is not None]
+        notes = {digests(known[node]) for node in found.nodes}
         groups.append(
             Group(
                 nodes=found.nodes,
@@ -62,15 +68,16 @@ def group(
                 stdout=found.sample.stdout,
                 stderr=found.sample.stderr,
                 seconds=(min(spent), max(spent)) if spent else None,
+                note=notes.pop() if len(notes) == 1 else "",
             )
         )
     return sorted(groups, key=lambda g: _ORDER.get(g.task.state, 3))
 
 
 def verdict(task: Task) -> str:
-    """One state in words: OK, FAILED exit 2, TIMED OUT, OFFLINE (queued), …"""
+    """One state in words: OK (of a file: changed, unchanged), FAILED exit 2, TIMED OUT, OFFLINE (queued), …"""
     if task.succeeded:
-        return "OK"
+        return change(task) or "OK"
     if task.waits_for_node:
         return "OFFLINE, still queued"
     if task.reason == Reason.OFFLINE_SKIPPED:
@@ -98,6 +105,8 @@ def headline(item: Group) -> str:
     """`17 nodes: FAILED exit 1 (web-1, web-2) in 0.2-0.4 s: why`."""
     task = item.task
     text = f"{count(len(item.nodes))}: {verdict(task)}"
+    if item.note:
+        text += f" {item.note}"
     if not task.succeeded or len(item.nodes) <= NAMES_SHOWN:
         text += f" ({name_list(item.nodes)})"
     if item.seconds is not None:

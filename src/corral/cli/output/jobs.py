@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from corral.cli.output.files import digests
 from corral.cli.output.grouping import body, count, group, headline, verdict
 from corral.cli.output.table import render
 from corral.cli.output.terminal import cell
@@ -36,7 +37,7 @@ def job_rows(jobs: Sequence[Job], now: datetime, *, wide: bool) -> list[list[obj
 
 
 def task_row(task: Task, *, wide: bool) -> list[object]:
-    why = task.detail or task.reason_text
+    why = task.detail or task.reason_text or digests(task)
     row: list[object] = [task.node, verdict(task), show_duration(task.seconds)]
     if wide:
         sizes = f"{show_size(task.stdout_bytes)} / {show_size(task.stderr_bytes)}"

@@ -21,5 +21,7 @@ SEED = int(os.environ.get("CORRAL_SEED") or secrets.randbelow(10**6))
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 async def test_no_promise_breaks_under(fault: object, tmp_path: Path) -> None:
     record = await run_fault(fault, seed=SEED, scale="ci", keep=tmp_path / "kept")  # type: ignore[arg-type]  # of FAULTS
+    if "skipped" in record.outcome.figures:
+        pytest.skip(str(record.outcome.figures["skipped"]))
     assert record.outcome.ok, f"seed {SEED}: {list(record.outcome.problems)}"
     assert record.outcome.ran > 0

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 ANSWER_SECONDS: Final = 3.0
 SPACE_BYTES_MIN: Final = 64 << 20
-"""Less free than this is a full disk: another start would only freeze again."""
+"""Less free than this is a full disk: another start would only freeze again. Of a small disk a tenth is enough."""
 _ANSWER_BYTES_MAX: Final = 1 << 20
 
 
@@ -56,7 +56,7 @@ def is_write_error(trouble: str) -> bool:
 
 def has_space(directory: Path) -> bool:
     found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize >= SPACE_BYTES_MIN
+    return found.f_bavail * found.f_frsize >= min(SPACE_BYTES_MIN, found.f_blocks * found.f_frsize // 10)
 
 
 def read_ports(directory: Path, pid: int) -> tuple[int, int] | None:

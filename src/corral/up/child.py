@@ -14,8 +14,8 @@ from corral.runtime.backoff import Backoff
 from corral.runtime.clock import Clock
 
 log = logging.getLogger("corral.up")
-RESTART = Backoff(delays_seconds=(0.2, 1, 2, 5, 10), jitter=0.1)
-_HEALTHY_SECONDS = 60.0
+RESTART = Backoff(delays_seconds=(0.2, 1, 2, 5), jitter=0.1)
+_HEALTHY_SECONDS = 10.0
 
 
 class Child:

@@ -79,13 +79,14 @@ class FakeFiles:
                 raise Invalid("cannot commit the upload: another SHA-256", element="sha256")
             self.blobs[digest] = data
         del self.uploads[id]
-        rows = self.revisions.setdefault(upload["source_path"], [])
+        rows: list[dict[str, Any]] = self.revisions.setdefault(upload["source_path"], [])
         if not rows or rows[-1]["digest"] != digest:
             last = rows[-1]["revision"] if rows else 0
             row = {"source_path": upload["source_path"], "revision": last + 1, "digest": digest}
             row |= {"size": upload["size"], "mode": upload.get("mode", ""), "archive": upload.get("archive", "")}
             rows.append({**row, "created_at": iso_text(START), "created_by": "admin", "missing": False})
-        return rows[-1]
+        newest: dict[str, Any] = rows[-1]
+        return newest
 
     def _upload(self, id: str) -> dict[str, Any]:
         if id not in self.uploads:
@@ -106,9 +107,9 @@ class FakeFiles:
     def _diff(self, path: str, old: int, new: int) -> dict[str, Any]:
         to = self._one(path, new)
         before = self._one(path, old or to["revision"] - 1)
-        texts = [self.blobs[row["digest"]].decode().splitlines() for row in (before, to)]
-        names = [f"{path} r{row['revision']}" for row in (before, to)]
-        text = "\n".join(difflib.unified_diff(*texts, *names, lineterm="")) + "\n"
+        one, two = (self.blobs[row["digest"]].decode().splitlines() for row in (before, to))
+        first, second = (f"{path} r{row['revision']}" for row in (before, to))
+        text = "\n".join(difflib.unified_diff(one, two, first, second, lineterm="")) + "\n"
         same = before["digest"] == to["digest"]
         return {"source_path": path, "old": before, "new": to, "same": same, "binary": False, "text": text}
 

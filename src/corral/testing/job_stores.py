@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from corral.domain.artifact import Revision
 from corral.domain.errors import NotFound
 from corral.domain.job import Job, JobState, TaskSpec
 from corral.domain.node import Node, Presence
@@ -56,6 +57,9 @@ class MemoryDatabase:
     audit: list[AuditEntry] = field(default_factory=list)
     leases: dict[str, tuple[str, float, int]] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    revisions: dict[tuple[str, int], Revision] = field(default_factory=dict)
+    last_revisions: dict[str, int] = field(default_factory=dict)
+    applied: set[tuple[str, int]] = field(default_factory=set)
     rollouts: dict[str, StoredRollout] = field(default_factory=dict)
 
     def job(self, id_: str) -> Job:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from corral.runtime.clock import Clock
 from corral.server.application.ports.access import ApiTokenStore, AuditLog, IdempotencyStore, LeaseStore, SessionStore
+from corral.server.application.ports.files import RevisionStore, Usage
 from corral.server.application.ports.jobs import DeadLetters, JobQueries, JobStore
 from corral.server.application.ports.nodes import NodeStore, TokenStore
 from corral.server.application.ports.rollouts import RolloutStore, StageJobs
@@ -15,6 +16,7 @@ from corral.server.infrastructure.sql.access import SqlApiTokenStore
 from corral.server.infrastructure.sql.audit import SqlAuditLog
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.dead_letters import SqlDeadLetters
+from corral.server.infrastructure.sql.files import SqlJobUsage, SqlRevisionStore
 from corral.server.infrastructure.sql.idempotency import SqlIdempotencyStore
 from corral.server.infrastructure.sql.jobs import SqlJobStore
 from corral.server.infrastructure.sql.jobs_queries import SqlJobQueries
@@ -25,6 +27,7 @@ from corral.server.infrastructure.sql.rollouts import SqlRolloutStore, SqlStageJ
 from corral.server.infrastructure.sql.sessions import SqlSessionStore
 from corral.server.infrastructure.sql.tokens import SqlTokenStore
 from corral.testing import stores as memory
+from corral.testing.file_stores import MemoryJobUsage, MemoryRevisionStore
 from corral.testing.rollout_stores import MemoryRolloutStore, MemoryStageJobs
 
 
@@ -42,6 +45,8 @@ class StoreSet:
     answers: IdempotencyStore
     leases: LeaseStore
     dead_letters: DeadLetters
+    revisions: RevisionStore
+    file_usage: Usage
     rollouts: RolloutStore
     stage_jobs: StageJobs
     db: Database | None = None
@@ -60,6 +65,8 @@ def memory_stores() -> StoreSet:
         answers=memory.MemoryIdempotencyStore(db),
         leases=memory.MemoryLeaseStore(db),
         dead_letters=memory.MemoryDeadLetters(db),
+        revisions=MemoryRevisionStore(db),
+        file_usage=MemoryJobUsage(db),
         rollouts=MemoryRolloutStore(db),
         stage_jobs=MemoryStageJobs(db),
     )
@@ -82,6 +89,8 @@ async def sql_stores(url: str, clock: Clock) -> AsyncIterator[StoreSet]:
             answers=SqlIdempotencyStore(db),
             leases=SqlLeaseStore(db),
             dead_letters=SqlDeadLetters(db, clock),
+            revisions=SqlRevisionStore(db),
+            file_usage=SqlJobUsage(db),
             rollouts=SqlRolloutStore(db),
             stage_jobs=SqlStageJobs(db),
             db=db,

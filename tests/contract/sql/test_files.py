@@ -1,0 +1,125 @@
+"""Revisions of artifacts, on every database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from corral.domain.artifact import Archive, FileOp, FileSpec, Revision
+from corral.domain.errors import NotFound
+from corral.domain.job import Job
+from corral.domain.task import TaskState
+from corral.server.application.ports.jobs import NewTask
+from corral.testing.store_set import StoreSet
+
+
+def made(path: str, content: str, now: datetime, **fields: object) -> Revision:
+    base = Revision(
+        source_path=path,
+        revision=0,
+        digest=content * 64,
+        size=len(content),
+        created_at=now,
+        created_by="ada",
+        mode="0640",
+    )
+    return replace(base, **fields)  # type: ignore[arg-type]  # the test varies any field
+
+
+async def test_revisions_count_from_one_and_read_back(stores: StoreSet, now: datetime) -> None:
+    first = await stores.revisions.add(made("etc/ä.conf", "a", now, archive=Archive.TAR))
+    second = await stores.revisions.add(made("etc/ä.conf", "b", now))
+    assert first == made("etc/ä.conf", "a", now, revision=1, archive=Archive.TAR)
+    assert second.revision == 2
+    assert await stores.revisions.get("etc/ä.conf") == second
+    assert await stores.revisions.get("etc/ä.conf", 1) == first
+    for path, revision in (("etc/ä.conf", 3), ("other", 0), ("other\0", 1)):
+        with pytest.raises(NotFound):
+            await stores.revisions.get(path, revision)
+
+
+async def test_the_same_content_again_is_the_same_revision(stores: StoreSet, now: datetime) -> None:
+    first = await stores.revisions.add(made("a", "a", now))
+    assert await stores.revisions.add(made("a", "a", now)) == first
+    assert (await stores.revisions.add(made("a", "b", now))).revision == 2
+    assert (await stores.revisions.add(made("a", "a", now))).revision == 3, "going back is a new revision"
+    assert (await stores.revisions.add(made("a", "a", now, mode="0600"))).revision == 4
+
+
+async def test_racing_commits_of_one_path_never_share_a_number(stores: StoreSet, now: datetime) -> None:
+    contents = "0123456789abcdef"
+    added = await asyncio.gather(*(stores.revisions.add(made("a", content, now)) for content in contents))
+    assert sorted(revision.revision for revision in added) == list(range(1, 17))
+
+
+async def test_a_number_is_not_given_again_after_its_revision_was_removed(stores: StoreSet, now: datetime) -> None:
+    await stores.revisions.add(made("a", "a", now))
+    await stores.revisions.add(made("a", "b", now))
+    await stores.revisions.remove([("a", 2), ("a", 9)])
+    assert (await stores.revisions.add(made("a", "b", now))).revision == 3
+
+
+async def test_removing_tells_which_bytes_nobody_names_any_more(stores: StoreSet, now: datetime) -> None:
+    for path, content in (("a", "a"), ("a", "b"), ("b", "a"), ("b", "c")):
+        await stores.revisions.add(made(path, content, now))
+    assert await stores.revisions.remove([("a", 1), ("a", 2)]) == ["b" * 64]
+    assert await stores.revisions.remove([("b", 1), ("b", 2)]) == ["a" * 64, "c" * 64]
+    assert await stores.revisions.remove([]) == []
+
+
+async def test_pages_continue_where_they_ended(stores: StoreSet, now: datetime) -> None:
+    for number in range(7):
+        await stores.revisions.add(made("a", str(number), now))
+        await stores.revisions.add(made(f"b{number}", "x", now))
+    seen: list[int] = []
+    cursor = None
+    while True:
+        page = await stores.revisions.revisions("a", limit=3, cursor=cursor)
+        seen += [item.revision for item in page.items]
+        cursor = page.next
+        if cursor is None:
+            break
+    assert seen == [7, 6, 5, 4, 3, 2, 1]
+    first = await stores.revisions.artifacts(limit=5)
+    rest = await stores.revisions.artifacts(limit=5, cursor=first.next)
+    assert [(item.source_path, item.revision) for item in (*first.items, *rest.items)] == [
+        ("a", 7),
+        *((f"b{number}", 1) for number in range(7)),
+    ]
+    assert rest.next is None
+    with pytest.raises(NotFound):
+        await stores.revisions.revisions("nothing", limit=3)
+
+
+async def test_what_a_job_shipped_is_remembered(stores: StoreSet, now: datetime) -> None:
+    await stores.revisions.add(made("a", "a", now))
+    await stores.revisions.add(made("b", "a", now))
+    await stores.revisions.applied("a", 1, now=now)
+    await stores.revisions.applied("a", 2, now=now)
+    assert await stores.revisions.ever_applied() == {("a", 1)}
+    assert await stores.revisions.ever_applied("b") == frozenset()
+    assert [(item.source_path, item.revision) for item in await stores.revisions.all()] == [("a", 1), ("b", 1)]
+    assert [item.source_path for item in await stores.revisions.all("b")] == ["b"]
+
+
+async def test_open_file_jobs_use_their_revision_and_ended_ones_do_not(
+    stores: StoreSet, now: datetime, make_job: Callable[..., Job]
+) -> None:
+    spec = FileSpec(op=FileOp.APPLY, source="a", revision=3, digest="a" * 64, size=1, dest="/x", diff=True)
+    file = make_job(kind="file", spec=spec)
+    ended = make_job(kind="file", spec=replace(spec, revision=4))
+    other = make_job(kind="file", spec=FileSpec(op=FileOp.DELETE, dest="/x"))
+    for job in (file, other, make_job()):
+        await stores.jobs.add(job, [NewTask(node="n1")], operation=None)
+    await stores.jobs.add(ended, [NewTask(node="n1", state=TaskState.EXPIRED, due=False)], operation=None)
+    assert await stores.file_usage.in_use() == {("a", 3): file.id}
+    assert (await stores.queries.get(file.id)).spec == spec
+    due = await stores.jobs.due(now=now + timedelta(minutes=5), limit=10)
+    assert {(delivery.kind, type(delivery.spec).__name__) for delivery in due} >= {
+        ("file", "FileSpec"),
+        ("exec", "CommandSpec"),
+    }

@@ -30,7 +30,7 @@ from corral.up import banner, nodes
 from corral.up.api import Api
 from corral.up.child import Child
 from corral.up.main import UpOptions
-from corral.up.place import Place, Ports, choose_ports, record_pid, stop_recorded
+from corral.up.place import Place, Ports, choose_ports, record_pid, stop_lock_holder, stop_recorded
 from corral.up.reaper import Reaper, become_subreaper, end_all
 
 log = logging.getLogger("corral.up")
@@ -65,6 +65,7 @@ async def _run(options: UpOptions, place: Place, context: Path, clock: Clock) ->
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(sig, stop.set)
     await stop_recorded(place, "server", clock)
+    await stop_lock_holder(place, clock)
     ports = choose_ports(place, options.port)
     if options.port is None and ports.http != 8080:
         print(f"port 8080 is taken; using {ports.http}", file=sys.stderr)

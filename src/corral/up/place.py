@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -120,6 +121,26 @@ async def stop_recorded(place: Place, name: str, clock: Clock) -> None:
     if _start_time(pid) != started:
         return
     await end(pid, clock)
+
+
+async def stop_lock_holder(place: Place, clock: Clock) -> None:
+    """End the server that holds our data, whoever started it when: a launcher that was killed may have restarted it many times.
+
+    The lock is the truth: while it is held, the pid in it is that of a living server on exactly this folder.
+    """
+    path = place.server / "server.lock"
+    for _ in range(2):  # the second look catches a server that was just starting when we looked first
+        try:
+            with path.open("rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    return
+                except BlockingIOError:
+                    holder = file.read(200).split()
+        except FileNotFoundError:
+            return
+        if len(holder) == 2 and holder[1].isdigit():
+            await end(int(holder[1]), clock)
 
 
 async def end(pid: int, clock: Clock, *, grace_seconds: float = 6.0) -> None:

@@ -8,6 +8,7 @@ still while the file exists). The points, each between two steps whose order is 
     server   after_commit    a job is in SQL, nothing is pushed yet            after_publish  pushed, the caller has no answer yet
              mid_ingest      inside the transaction that stores reports        after_ingest   stored, not yet acknowledged
              after_ack       acknowledged to the engine, no receipt sent yet   before_ingest  a batch is in hand (can hold)
+             stage_submitted a stage's job is in SQL, its rollout knows nothing of it    stage_recorded  the rollout moved on
     worker   after_received  the task is journalled, nothing started           after_starting the start is durable, no process yet
              after_spawn     the process exists                                before_done    it ended, its end is not journalled
              after_done      its end is durable, nothing is said yet

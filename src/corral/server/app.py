@@ -8,6 +8,7 @@
 5 nodes       the registry is loaded before presence is judged
 6 files       uploads that nobody continued go away
   jobs        dispatcher, ingest, sync, sweeper: both directions between SQL and the nodes
+  rollouts    the driver submits jobs, so these come first
 7 http        last in, first out: nobody is let in before we can serve, and intake ends first when we stop
 """
 
@@ -26,6 +27,7 @@ from corral.server.compose.jobs import compose_jobs
 from corral.server.compose.listen import compose_listeners
 from corral.server.compose.nodes import compose_nodes
 from corral.server.compose.restored import RestoredObjects
+from corral.server.compose.rollouts import compose_rollouts
 from corral.server.config import ServerConfig
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.migrate import migrate
@@ -45,8 +47,15 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
         files = compose_files(ground)
         jobs = compose_jobs(ground, files)
         nodes = compose_nodes(ground, jobs)
+        rollouts = compose_rollouts(ground, jobs, files)
         access = await compose_access(ground)
-        rooms = {"nodes": nodes.room, "simulated": nodes.simulated, "jobs": jobs.room, "files": files.room}
+        rooms = {
+            "nodes": nodes.room,
+            "simulated": nodes.simulated,
+            "jobs": jobs.room,
+            "files": files.room,
+            "rollouts": rollouts.room,
+        }
         engine: list[Component] = [ground.embedded] if ground.embedded else []
         components: list[Component] = [
             *engine,
@@ -57,6 +66,7 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
             *nodes.components,
             *files.components,
             *jobs.components,
+            *rollouts.components,
             *compose_listeners(ground, rooms, access, jobs.letters),
         ]
         await Lifecycle(components, start_seconds=START_SECONDS).run()

@@ -178,12 +178,19 @@ class AccessSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RolloutsSection:
+    probe_allow: list[str] = field(default_factory=list)
+    """Addresses and networks that HTTP gates may ask although they are loopback, link-local or a metadata service."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerConfig:
     server: ServerSection = field(default_factory=ServerSection)
     engine: EngineSection = field(default_factory=EngineSection)
     sql: SqlSection = field(default_factory=SqlSection)
     nodes: NodesSection = field(default_factory=NodesSection)
     jobs: JobsSection = field(default_factory=JobsSection)
+    rollouts: RolloutsSection = field(default_factory=RolloutsSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
     log: LogSection = field(default_factory=LogSection)
     access: AccessSection = field(default_factory=AccessSection)

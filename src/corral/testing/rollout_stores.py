@@ -96,7 +96,10 @@ class MemoryStageJobs:
     async def tasks(self, job: str) -> Mapping[str, TaskFact]:
         return {
             row.node: task_fact(
-                row.state.value, row.started_at is not None or row.late != "{}", row.cancel_asked, row.result
+                row.state.value,
+                row.started_at is not None or row.late != "{}" or row.attempt > 1,
+                row.cancel_asked,
+                row.result,
             )
             for row in self._db.tasks.values()
             if row.job == job

@@ -16,6 +16,8 @@ PERMISSIONS: Final = frozenset(
         "file.read",
         "file.write",
         "file.apply",
+        "rollout.read",
+        "rollout.write",
         "output.read",
         "node.read",
         "node.write",

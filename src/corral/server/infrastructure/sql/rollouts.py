@@ -15,8 +15,10 @@ from corral.domain.errors import Conflict, NotFound
 from corral.domain.rollout_facts import TaskFact
 from corral.domain.rollout_state import Rollout, RolloutState
 from corral.domain.task import TaskState
+from corral.server.application.ports.files import Key
 from corral.server.application.ports.rollouts import Change, Changes, RolloutPage, StageJob
 from corral.server.infrastructure.sql.database import Database
+from corral.server.infrastructure.sql.files import uses_of
 from corral.server.infrastructure.sql.rollout_rows import (
     COLUMNS,
     SELECT,
@@ -62,11 +64,12 @@ _LAST_NAMED: Final = Statement(f"select {SELECT} from rollouts where name = :nam
 _JOBS: Final = Statement(
     "select operation, id, created_at, resource_version, counts from jobs where operation in $in(operations)"
 )
+_OPEN_FILE_ROLLOUTS: Final = Statement("select id, changes from rollouts where attention and kind = 'file'")
 _TASK_COLUMNS: Final = ("node", "state", "started", "cancel_asked", "result")
 _TASKS: Final = Statement(
     """
     select t.node as node, t.state as state,
-           case when t.started_at is not null or t.late <> '{}' then 1 else 0 end as started,
+           case when t.started_at is not null or t.late <> '{}' or t.attempt > 1 then 1 else 0 end as started,
            case when t.cancel_asked then 1 else 0 end as cancel_asked, t.result as result
     from tasks t where t.job = :job
     """,
@@ -160,6 +163,18 @@ class SqlStageJobs:
         async with self._db.read() as tx:
             rows = await tx.rows(_TASKS, job=clean(job))
         return {row[0]: task_fact(*row[1:]) for row in rows}
+
+
+class SqlRolloutUsage:
+    """Usage of artifact revisions by rollouts that are not over (ports/files.py)."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def in_use(self) -> Mapping[Key, str]:
+        async with self._db.read() as tx:
+            rows = await tx.rows(_OPEN_FILE_ROLLOUTS)
+        return uses_of((row[0], json.loads(row[1])["forward"]["spec"]) for row in rows)
 
 
 def task_fact(state: str, started: int, cancel_asked: int, result: str) -> TaskFact:

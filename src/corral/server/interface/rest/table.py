@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from corral.server.interface.rest import access, files, jobs, nodes, sim, system
+from corral.server.interface.rest import access, files, jobs, nodes, rollouts, sim, system
 from corral.server.interface.rest.route import Route
 
 _LARGE_BODY_BYTES: Final = 24 << 20
@@ -26,6 +26,14 @@ def _row(route: Route) -> Route:
 
 ROUTES: Final[tuple[Route, ...]] = tuple(
     _row(route)
-    for room in (nodes.ROUTES, jobs.ROUTES, files.ROUTES, access.ROUTES, system.ROUTES, sim.ROUTES)
+    for room in (
+        nodes.ROUTES,
+        jobs.ROUTES,
+        files.ROUTES,
+        rollouts.ROUTES,
+        access.ROUTES,
+        system.ROUTES,
+        sim.ROUTES,
+    )
     for route in room
 )

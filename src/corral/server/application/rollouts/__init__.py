@@ -1,0 +1,1 @@
+"""Rollouts: a change brought to the fleet in stages that stop by themselves."""

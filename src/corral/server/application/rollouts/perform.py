@@ -1,0 +1,114 @@
+"""Doing what was decided: jobs submitted under the name of their stage, tasks cancelled. Every step may be done twice.
+
+A job is committed only while the rollout is as it was when the decision was made and this server still leads (Fence), so neither a
+pause nor a new leader is overtaken; and under a name that only one job can have, so a crash before it is recorded changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from corral.domain import kinds
+from corral.domain.errors import Conflict, WrongState
+from corral.domain.job import CommandSpec, JobSpec, TaskSpec, pinned_hash
+from corral.domain.rollout_actions import Cancel, Start, StartGate
+from corral.domain.rollout_state import Direction, Rollout, gate_operation, operation
+from corral.runtime import failpoint
+from corral.server.application.jobs.cancel import Cancellation
+from corral.server.application.jobs.submit import Pinned, Submission
+from corral.server.application.ports.access import Caller
+from corral.server.application.ports.jobs import Fence
+from corral.server.application.ports.rollouts import Change, RolloutStore
+
+BACK_EXPIRES_SECONDS: Final = 7 * 86400.0
+"""An offline node goes back when it connects, within that time."""
+
+
+class Performer:
+    def __init__(self, *, store: RolloutStore, submission: Submission, cancellation: Cancellation) -> None:
+        self._store = store
+        self._submission = submission
+        self._cancellation = cancellation
+
+    async def start(self, rollout: Rollout, action: Start, token: int) -> None:
+        """Raises Conflict (retryable) when the fence does not hold, other errors when this can never be submitted."""
+        changes = await self._store.changes(rollout.id)
+        back = action.direction is Direction.BACK
+        change = changes.back if back else changes.forward
+        if change is None:
+            raise WrongState(
+                f"cannot roll back rollout {rollout.id!r}: nothing is known that undoes it", element="rollout"
+            )
+        if pinned_hash(rollout.nodes) != rollout.pinned:
+            raise Conflict(
+                f"cannot start a stage of rollout {rollout.id!r}: its nodes are not the set that was pinned",
+                element="pinned",
+            )
+        name = f"{rollout.id}/{'back' if back else 'stage'}-{action.index + 1}"
+        expires = BACK_EXPIRES_SECONDS if back else rollout.settings.stage_deadline_seconds
+        await self._submit(
+            rollout,
+            change,
+            nodes=action.nodes,
+            name=name,
+            operation=operation(rollout.id, action.direction, action.index),
+            expires_seconds=expires,
+            token=token,
+        )
+
+    async def start_gate(self, rollout: Rollout, action: StartGate, token: int) -> None:
+        """The probe of a command gate, on those nodes of the stage that succeeded."""
+        gate = rollout.settings.gates[action.gate]
+        spec = CommandSpec(argv=gate.argv, shell=gate.shell, timeout_seconds=gate.timeout_seconds)
+        await self._submit(
+            rollout,
+            Change(spec=spec),
+            nodes=action.nodes,
+            name=f"{rollout.id}/stage-{action.index + 1}/gate-{action.gate + 1}",
+            operation=gate_operation(rollout.id, action.index, action.gate, action.round),
+            expires_seconds=rollout.settings.stage_deadline_seconds,
+            token=token,
+        )
+
+    async def cancel(self, rollout: Rollout, action: Cancel) -> None:
+        try:
+            await self._cancellation.cancel(_driver_of(rollout), action.job, action.nodes)
+        except WrongState:
+            return  # it ended meanwhile
+
+    async def _submit(
+        self,
+        rollout: Rollout,
+        change: Change,
+        *,
+        nodes: tuple[str, ...],
+        name: str,
+        operation: str,
+        expires_seconds: float,
+        token: int,
+    ) -> None:
+        spec: TaskSpec = change.spec
+        await self._submission.submit(
+            _driver_of(rollout),
+            JobSpec(
+                target=rollout.target,
+                command=spec,
+                kind=kinds.kind_of(spec).name,
+                name=name,
+                concurrency=change.concurrency,
+                expires_seconds=expires_seconds,
+                retries=change.retries,
+            ),
+            operation,
+            pinned=Pinned(
+                nodes=nodes,
+                hash=pinned_hash(nodes),
+                fence=Fence(token=token, rollout=rollout.id, version=rollout.resource_version),
+            ),
+        )
+        failpoint.hit("stage_submitted")
+
+
+def _driver_of(rollout: Rollout) -> Caller:
+    """In the name of who created it; what that person may do was checked then."""
+    return Caller(name=rollout.created_by, kind="rollout")

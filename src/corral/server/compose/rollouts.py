@@ -1,0 +1,57 @@
+"""The rollouts room: people create and steer, the lease holder's driver does the rest through the jobs room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from corral.runtime.lifecycle import Component
+from corral.server.application.rollouts.control import Steering
+from corral.server.application.rollouts.create import Creation
+from corral.server.application.rollouts.engine import RolloutDriver
+from corral.server.application.rollouts.explain import RolloutExplaining
+from corral.server.application.rollouts.facts import FactReader
+from corral.server.application.rollouts.listing import RolloutListing
+from corral.server.application.rollouts.perform import Performer
+from corral.server.application.rollouts.room import RolloutRoom
+from corral.server.compose.files import Files
+from corral.server.compose.ground import Ground
+from corral.server.compose.jobs import Jobs
+from corral.server.infrastructure.probe.http import HttpProber
+from corral.server.infrastructure.sql.rollouts import SqlRolloutStore, SqlRolloutUsage, SqlStageJobs
+
+
+@dataclass(kw_only=True)
+class Rollouts:
+    room: RolloutRoom
+    components: Sequence[Component]
+
+
+def compose_rollouts(ground: Ground, jobs: Jobs, files: Files) -> Rollouts:
+    clock, store, stage_jobs = ground.clock, SqlRolloutStore(ground.db), SqlStageJobs(ground.db)
+    files.usages.append(SqlRolloutUsage(ground.db))
+    prober = HttpProber(clock=clock, allow=ground.config.rollouts.probe_allow)
+    driver = RolloutDriver(
+        store=store,
+        facts=FactReader(jobs=stage_jobs, fleet=ground.registry, clock=clock),
+        performer=Performer(store=store, submission=jobs.room.submission, cancellation=jobs.room.cancellation),
+        prober=prober,
+        leadership=ground.leadership,
+        clock=clock,
+    )
+    room = RolloutRoom(
+        creation=Creation(
+            store=store,
+            fleet=ground.registry,
+            prober=prober,
+            clock=clock,
+            complete=files.shipping.complete,
+            wake=driver.wake,
+        ),
+        steering=Steering(store=store, clock=clock, wake=driver.wake),
+        listing=RolloutListing(store=store, jobs=stage_jobs, clock=clock),
+        explanation=RolloutExplaining(
+            store=store, facts=FactReader(jobs=stage_jobs, fleet=ground.registry, clock=clock), clock=clock
+        ),
+    )
+    return Rollouts(room=room, components=(driver,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from corral.agent.config import DEFAULT_STATE, AgentSettings, StateDir
 from corral.domain.errors import CorralError, Invalid
@@ -103,7 +103,7 @@ def _run(verb: str, words: list[str]) -> int:
             return run_daemon(settings)
         from corral.agent.worker.main import main as run_worker
 
-        result: int = run_worker(settings)
+        result: int = run_worker(settings, _facts)
         return result
     options = _options(verb, words)
     state = Path(options.get("state", DEFAULT_STATE)).absolute()
@@ -120,6 +120,13 @@ def _run(verb: str, words: list[str]) -> int:
     from corral.agent.status import show
 
     return show(StateDir(state), json_output=options.get("o", options.get("output", "text")) == "json")
+
+
+def _facts() -> Mapping[str, Any]:
+    """What templates may name; the collector is loaded when the first template asks."""
+    from corral.agent.daemon.facts import collect
+
+    return collect()
 
 
 def _settings(verb: str, words: list[str]) -> AgentSettings:

@@ -26,6 +26,8 @@ from corral.domain.lookthrough import Command, commands_of
 from corral.domain.shelltext import TEXT_BYTES_MAX, SimpleCommand, Unreadable, Word, simple_commands
 
 _KEYS: Final = ("program", "args", "argv", "removes", "writes", "text")
+FILE_PROGRAM: Final = "corral-file"
+"""What a policy rule calls the program of a file task: its argv is `corral-file <op> <path>`."""
 _HARMLESS: Final = frozenset({"/dev/null", "/dev/stdout", "/dev/stderr"})
 _SHELLS: Final = frozenset({Interpreter.SH, Interpreter.BASH})
 
@@ -110,6 +112,19 @@ def check(spec: CommandSpec, *policies: Sequence[PolicyRule]) -> Verdict:
     return ALLOWED
 
 
+def check_file(
+    op: str, *policies: Sequence[PolicyRule], writes: Sequence[str] = (), removes: Sequence[str] = ()
+) -> Verdict:
+    """Whether a file task may do `op` to these paths. For rules it is the command `corral-file <op> <paths>`."""
+    command = Command((FILE_PROGRAM, op, *writes, *removes), True, removes=tuple(removes), writes=tuple(writes))
+    text = " ".join(command.words)
+    for policy in policies:
+        verdict = _judge(policy, [command], text, True) if policy else ALLOWED
+        if not verdict.allowed:
+            return verdict
+    return ALLOWED
+
+
 def _judge(policy: Sequence[PolicyRule], commands: Sequence[Command], text: str, readable: bool) -> Verdict:
     strict = any(not rule.deny for rule in policy)
     if strict and not readable:
@@ -150,7 +165,7 @@ def _matches(rule: PolicyRule, command: Command, text: str) -> bool:
         return False
     if rule.argv and not _argv(rule.argv, command.words):
         return False
-    if rule.removes and not any(_under(path, rule.removes) for path in command.removes):
+    if rule.removes and not any(under(path, rule.removes) for path in command.removes):
         return False
     if rule.writes and not any(_any_glob(rule.writes, path) for path in command.writes):
         return False
@@ -167,7 +182,8 @@ def _argv(globs: Sequence[str], words: Sequence[str]) -> bool:
     return glob(globs[0], first) and all(map(glob, globs[1:], words[1:]))
 
 
-def _under(path: str, roots: Iterable[str]) -> bool:
+def under(path: str, roots: Iterable[str]) -> bool:
+    """Whether removing `path` removes something of `roots` (`/x/**` = all below /x too)."""
     for root in roots:
         base = root.removesuffix("/**") or "/"
         # removing a folder removes all that is in it: a parent of a guarded path counts as the path

@@ -104,12 +104,15 @@ def ed25519_public(seed: bytes) -> bytes:
         lib.EVP_PKEY_free(key)
 
 
-def aes_gcm_seal(key: bytes, nonce: bytes, plain: bytes) -> bytes:
-    """Ciphertext followed by its 16-byte tag. A (key, nonce) pair may seal one text only: the caller draws both fresh."""
+def aes_gcm_seal(key: bytes, nonce: bytes, plain: bytes, aad: bytes = b"") -> bytes:
+    """Ciphertext followed by its 16-byte tag. A (key, nonce) pair may seal one text only: the caller draws both fresh.
+
+    `aad` is bound by the tag but not part of the result: whoever opens it has to name the same.
+    """
     _exactly(key, 32, "key")
     lib = _library()
     if lib is None:
-        sealed: bytes = _nacl_aes().crypto_aead_aes256gcm_encrypt(plain, None, nonce, key)
+        sealed: bytes = _nacl_aes().crypto_aead_aes256gcm_encrypt(plain, aad or None, nonce, key)
         return sealed
     context = lib.EVP_CIPHER_CTX_new()
     try:
@@ -117,6 +120,8 @@ def aes_gcm_seal(key: bytes, nonce: bytes, plain: bytes) -> bytes:
         _must(lib.EVP_EncryptInit_ex(context, lib.EVP_aes_256_gcm(), None, None, None), lib, "start AES-GCM")
         _must(lib.EVP_CIPHER_CTX_ctrl(context, _SET_IV_LENGTH, len(nonce), None), lib, "set the nonce's length")
         _must(lib.EVP_EncryptInit_ex(context, None, None, key, nonce), lib, "set the key")
+        if aad:
+            _must(lib.EVP_EncryptUpdate(context, None, byref(length), aad, len(aad)), lib, "bind the data beside it")
         _must(lib.EVP_EncryptUpdate(context, out, byref(length), plain, len(plain)), lib, "encrypt")
         size = length.value
         _must(lib.EVP_EncryptFinal_ex(context, byref(out, size), byref(length)), lib, "end the encryption")
@@ -126,7 +131,7 @@ def aes_gcm_seal(key: bytes, nonce: bytes, plain: bytes) -> bytes:
         lib.EVP_CIPHER_CTX_free(context)
 
 
-def aes_gcm_open(key: bytes, nonce: bytes, sealed: bytes) -> bytes:
+def aes_gcm_open(key: bytes, nonce: bytes, sealed: bytes, aad: bytes = b"") -> bytes:
     """The text inside `sealed` (ciphertext + tag). Raises ValueError when key, nonce or a single bit is not what sealed it."""
     _exactly(key, 32, "key")
     if len(sealed) < TAG_BYTES or not nonce:
@@ -135,7 +140,7 @@ def aes_gcm_open(key: bytes, nonce: bytes, sealed: bytes) -> bytes:
     lib = _library()
     if lib is None:
         try:
-            plain: bytes = _nacl_aes().crypto_aead_aes256gcm_decrypt(sealed, None, nonce, key)
+            plain: bytes = _nacl_aes().crypto_aead_aes256gcm_decrypt(sealed, aad or None, nonce, key)
         except Exception as error:
             raise ValueError(f"cannot open the sealed bytes: {error}") from None
         return plain
@@ -145,6 +150,8 @@ def aes_gcm_open(key: bytes, nonce: bytes, sealed: bytes) -> bytes:
         _must(lib.EVP_DecryptInit_ex(context, lib.EVP_aes_256_gcm(), None, None, None), lib, "start AES-GCM")
         _must(lib.EVP_CIPHER_CTX_ctrl(context, _SET_IV_LENGTH, len(nonce), None), lib, "set the nonce's length")
         _must(lib.EVP_DecryptInit_ex(context, None, None, key, nonce), lib, "set the key")
+        if aad:
+            _must(lib.EVP_DecryptUpdate(context, None, byref(length), aad, len(aad)), lib, "bind the data beside it")
         _must(lib.EVP_DecryptUpdate(context, out, byref(length), body, len(body)), lib, "decrypt")
         size = length.value
         _must(lib.EVP_CIPHER_CTX_ctrl(context, _SET_TAG, TAG_BYTES, tag), lib, "set the tag")

@@ -1,6 +1,7 @@
 """After a restart: where every attempt of an earlier run stands, decided from its row and its folder, and what follows.
 
 RECEIVED                               queue it (it may have been cancelled or expired meanwhile)
+STARTING, a built-in kind              begin it again: it is idempotent (builtin.registry says why), also after a reboot
 STARTING, status written               it is over: report it
 STARTING, other boot                   interrupted: the machine went down while it ran
 STARTING, claim and a live wrapper     adopt it: follow output, time limit and end
@@ -26,13 +27,14 @@ from corral.agent.worker.inbox import Inbox, Parts
 from corral.agent.worker.intake import NotOurs, read_spec
 from corral.agent.worker.invocation import attempt_directory
 from corral.agent.worker.journal import Row
-from corral.agent.worker.output import remove_directory
+from corral.agent.worker.output import lifted, remove_directory
 from corral.agent.worker.wrapper import Claim, read_claim, read_status, take_claim
-from corral.domain.job import CommandSpec
+from corral.agent.worker.wrapper import is_wrapper as is_wrapper
+from corral.domain.artifact import FileOp, FileSpec
+from corral.domain.job import TaskSpec
 from corral.domain.task import Reason, TaskState
 from corral.protocol.signing import BadSignature, split
-from corral.runtime.process import ExitWatch, read_stat
-from corral.runtime.proctree import carries
+from corral.runtime.process import ExitWatch
 
 log = logging.getLogger("corral.worker.adoption")
 
@@ -86,16 +88,17 @@ class Adoption:
             started_mono=row.started_mono,
         )
 
-    def _body(self, attempt: Attempt) -> dict[str, Any]:
-        """The spec part of the signed task; it was verified before it was journalled."""
+    def _message(self, attempt: Attempt) -> dict[str, Any]:
+        """The signed task; it was verified before it was journalled."""
         with contextlib.suppress(BadSignature, ValueError, KeyError):
-            spec = json.loads(split(attempt.wire)[1])["spec"]
-            if isinstance(spec, dict):
-                return spec
-        return {}
+            message = json.loads(split(attempt.wire)[1])
+            if isinstance(message, dict) and isinstance(message.get("spec"), dict):
+                return message
+        return {"spec": {}}
 
-    def _spec(self, attempt: Attempt) -> CommandSpec | None:
-        body = self._body(attempt)
+    def _spec(self, attempt: Attempt) -> TaskSpec | None:
+        message = self._message(attempt)
+        body, attempt.labels = message["spec"], message.get("labels", {})
         if "sealed" in body:
             try:
                 first = attempt_directory(self._frame.state.spool, attempt.job, attempt.number, 0)
@@ -103,7 +106,7 @@ class Adoption:
             except (OSError, ValueError):
                 return None
         try:
-            return read_spec(body)
+            return read_spec(body, str(message.get("kind", "exec")))
         except NotOurs:
             return None
 
@@ -112,13 +115,13 @@ class Adoption:
         if self._journal.buried(attempt.key)[0]:
             self._runner.withdraw(attempt)
             return
-        body = self._body(attempt)
+        message = self._message(attempt)
         attempt.spec = self._spec(attempt)
         if attempt.spec is not None:
             if self._inbox.permitted(attempt, attempt.spec):
                 self._runner.release(attempt)
-        elif "sealed" in body:
-            self._inbox.fetch(attempt, body["sealed"])
+        elif "sealed" in message["spec"]:
+            self._inbox.fetch(attempt, message["spec"]["sealed"], str(message.get("kind", "exec")))
         else:
             self._runner.refuse(
                 attempt, TaskState.REJECTED, Reason.SCHEMA, "the journalled task cannot be read any more"
@@ -128,6 +131,9 @@ class Adoption:
         if self._runner.stopped:
             return
         attempt.spec = self._spec(attempt)
+        if isinstance(attempt.spec, FileSpec):
+            self._resume(attempt, row)
+            return
         if self._over(attempt):
             return
         if row.boot_id != self._frame.boot_id:
@@ -146,6 +152,18 @@ class Adoption:
             asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._starting, attempt, row, looks + 1)
         elif not self._adopt(attempt, claim) and not self._over(attempt):
             self._runner.settle(attempt, TaskState.INTERRUPTED, Reason.WRAPPER_GONE, None, None)
+
+    def _resume(self, attempt: Attempt, row: Row) -> None:
+        """Run the coroutine again; of one that was cancelled meanwhile only the cleaning up is left."""
+        if row.boot_id != self._frame.boot_id:
+            # the monotonic clock began anew with the machine: its time is what the server's clock says of it
+            ran = max(0.0, self._frame.time.now() - (attempt.started_at or self._frame.time.now()))
+            attempt.started_mono = self._frame.clock.monotonic() - ran
+        self._runner.resume(attempt)
+        self.adopted += 1
+        buried, grace = self._journal.buried(attempt.key)
+        if buried and attempt.spec is not None:
+            self._runner.stop(attempt, "cancel", attempt.spec.grace_seconds if grace is None else grace)
 
     def _over(self, attempt: Attempt) -> bool:
         code = read_status(attempt.directory)
@@ -203,6 +221,8 @@ class Adoption:
             return
         spec = self._spec(attempt)
         limit = spec.max_output_bytes if spec is not None else 64 << 20
+        if isinstance(spec, FileSpec) and spec.op is FileOp.FETCH:
+            limit = lifted(limit, attempt.directory)
         self._runner.reship(attempt, report, token, limit)
 
     def _drop_orphans(self, kept: set[str]) -> None:
@@ -214,14 +234,3 @@ class Adoption:
             with contextlib.suppress(OSError):
                 if not (path / "claim").exists() or (path / "rc").exists() or path.stat().st_mtime < before:
                     remove_directory(str(path))
-
-
-def is_wrapper(claim: Claim, mark: str) -> bool:
-    """Whether the process of `claim` is the wrapper that wrote it, and not one that was given its pid later.
-
-    A wrapper leads its own session. One started for its task carries the mark; one that was kept warm knew its start time.
-    """
-    stat = read_stat(claim.pid)
-    if stat is None or stat.state in "ZX" or stat.session != claim.pid:
-        return False
-    return claim.start == stat.start if claim.start is not None else carries(claim.pid, mark)

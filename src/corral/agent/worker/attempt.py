@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from corral.domain.job import CommandSpec
+from corral.domain.job import TaskSpec
 from corral.domain.task import Reason, TaskState
 from corral.protocol.codec import encode
 from corral.protocol.digest import one
 from corral.protocol.messages import ReportMessage
 
 if TYPE_CHECKING:
+    from corral.agent.worker.builtin.host import End
+    from corral.agent.worker.builtin.work import Work
     from corral.agent.worker.output import OutputFollower
     from corral.runtime.process import ExitWatch
 
@@ -44,7 +46,7 @@ class Attempt:
     number: int
     wire: bytes
     not_after: float
-    spec: CommandSpec | None
+    spec: TaskSpec | None
     directory: str = ""
     generation: int = 0
     phase: Phase = Phase.RECEIVED
@@ -62,6 +64,10 @@ class Attempt:
     timer: asyncio.TimerHandle | None = None
     output: OutputFollower | None = None
     announced: bool = False
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    work: Work | None = None
+    builtin_end: End | None = None
 
     @property
     def key(self) -> Key:

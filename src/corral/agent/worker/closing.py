@@ -74,6 +74,8 @@ class Closing:
         if code is not None and 128 < code <= 128 + signal.NSIG:
             # sh cannot tell `exit 137` from a kill: both are said
             figures["signal"] = code - 128
+        if attempt.result:
+            figures["result"] = attempt.result
         unsent = False
         if attempt.output is not None:
             unsent = attempt.output.end()

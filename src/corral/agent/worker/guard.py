@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from corral.domain.errors import Invalid
 from corral.domain.job import CommandSpec
-from corral.domain.policy import ALLOWED, PolicyRule, Verdict, check, parse_rules
+from corral.domain.policy import ALLOWED, PolicyRule, Verdict, check, check_file, parse_rules
 from corral.runtime.clock import Clock
 
 log = logging.getLogger("corral.worker.guard")
@@ -37,15 +38,26 @@ class Guard:
         self.revision = revision
 
     def check(self, spec: CommandSpec) -> Verdict:
-        now = self._clock.monotonic()
-        if now - self._looked_at >= _LOOK_SECONDS:
-            self._looked_at = now
-            self._read_local()
+        """Whether a command may run."""
+        self._look()
         if self._broken:
             return Verdict(False, "policy.json", self._broken)
         if not self._server and not self._local:
             return ALLOWED
         return check(spec, self._server, self._local)
+
+    def check_file(self, op: str, *, writes: Sequence[str] = (), removes: Sequence[str] = ()) -> Verdict:
+        """Whether a file task may do this."""
+        self._look()
+        if self._broken:
+            return Verdict(False, "policy.json", self._broken)
+        return check_file(op, self._server, self._local, writes=writes, removes=removes)
+
+    def _look(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = now
+            self._read_local()
 
     def _read_local(self) -> None:
         try:

@@ -26,8 +26,10 @@ from corral.agent.worker.outbox import Outbox
 from corral.agent.worker.runner import Runner
 from corral.agent.worker.sealed import BadObject, fetch_spec
 from corral.agent.worker.trust import Trust
+from corral.domain.artifact import FileOp
 from corral.domain.errors import CorralError, Invalid
-from corral.domain.job import CommandSpec
+from corral.domain.job import CommandSpec, TaskSpec
+from corral.domain.policy import ALLOWED, Verdict
 from corral.domain.task import Reason, TaskState
 from corral.protocol.codec import BadMessage, decode, from_mapping
 from corral.protocol.messages import CancelMessage, PolicyMessage, ReceiptMessage, StateMessage
@@ -130,25 +132,36 @@ class Inbox:
             return
         try:
             message = read_message(mapping)
+            attempt.labels = message.labels
             if "sealed" in message.spec:
                 self._runner.hold(attempt)
-                self.fetch(attempt, message.spec["sealed"])
+                self.fetch(attempt, message.spec["sealed"], message.kind)
                 return
-            attempt.spec = read_spec(message.spec)
+            attempt.spec = read_spec(message.spec, message.kind)
         except (NotOurs, BadMessage) as error:
             self._runner.refuse(attempt, TaskState.REJECTED, Reason.SCHEMA, error.message)
             return
         if self.permitted(attempt, attempt.spec):
             self._runner.accept(attempt)
 
-    def permitted(self, attempt: Attempt, spec: CommandSpec) -> bool:
-        verdict = self._guard.check(spec)
+    def permitted(self, attempt: Attempt, spec: TaskSpec) -> bool:
+        verdict = self._verdict(spec)
         if not verdict.allowed:
             log.warning(
                 "Cannot run %s.%d: %s", *attempt.key, verdict.why, extra={"action": "policy", "rule": verdict.rule}
             )
             self._runner.refuse(attempt, TaskState.REJECTED, Reason.POLICY, verdict.why)
         return verdict.allowed
+
+    def _verdict(self, spec: TaskSpec) -> Verdict:
+        if isinstance(spec, CommandSpec):
+            return self._guard.check(spec)
+        if "{{" in spec.dest:
+            # what it becomes here is only known when it runs: there it is judged by its real path
+            return ALLOWED
+        change = {"removes": (spec.dest,)} if spec.op is FileOp.DELETE else {"writes": (spec.dest,)}
+        reads = spec.op in (FileOp.FETCH, FileOp.PREVIEW)
+        return self._guard.check_file(spec.op.value, **({} if reads else change))
 
     def _known(self, attempt: Attempt, rows: Rows) -> bool:
         """Answer what was delivered before; True when it was."""
@@ -196,17 +209,17 @@ class Inbox:
 
     # --- large specs --------------------------------------------------------------------------------------------------
 
-    def fetch(self, attempt: Attempt, reference: Any) -> None:
+    def fetch(self, attempt: Attempt, reference: Any, kind: str = "exec") -> None:
         """Fetch a sealed spec, check it like any other, and let the attempt go to the queue."""
-        self._frame.tasks.start(self._fetch(attempt, reference), name=f"fetch {attempt.job}.{attempt.number}")
+        self._frame.tasks.start(self._fetch(attempt, reference, kind), name=f"fetch {attempt.job}.{attempt.number}")
 
-    async def _fetch(self, attempt: Attempt, reference: Any) -> None:
+    async def _fetch(self, attempt: Attempt, reference: Any, kind: str) -> None:
         for delay in _FETCH_AGAIN:
             if self._runner.attempts.get(attempt.key) is not attempt:
                 return
             try:
                 data = await fetch_spec(self._frame.link, reference)
-                spec = read_spec(data)
+                spec = read_spec(data, kind)
                 break
             except (BadObject, NotOurs) as error:
                 self._runner.refuse(attempt, TaskState.REJECTED, Reason.SCHEMA, error.message)

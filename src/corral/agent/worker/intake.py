@@ -7,15 +7,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from corral.agent.worker.attempt import Attempt
+from corral.domain import artifact
+from corral.domain.artifact import FILE_KEYS, Archive, FileOp, FileSpec
 from corral.domain.errors import CorralError, Invalid
-from corral.domain.job import CommandSpec, JobSpec, check_spec, from_mapping
+from corral.domain.job import CommandSpec, JobSpec, TaskSpec, check_spec, from_mapping
 from corral.protocol.codec import from_mapping as message_from
 from corral.protocol.messages import VERSION, TaskMessage
 
-KINDS: Final = frozenset({"exec"})
-_SPEC_KEYS: Final = frozenset(
-    {"argv", "cwd", "env", "grace", "interpreter", "max_output", "script", "shell", "stdin", "timeout", "user"}
-)
+KINDS: Final[Mapping[str, frozenset[str]]] = {
+    "exec": frozenset(
+        {"argv", "cwd", "env", "grace", "interpreter", "max_output", "script", "shell", "stdin", "timeout", "user"}
+    ),
+    "file": FILE_KEYS,
+}
+"""The kinds this agent runs, and the keys of their specs that it understands."""
 _JOB_CHARS: Final = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_")
 _ATTEMPT_MAX: Final = 1 << 31
 
@@ -50,15 +55,36 @@ def read_message(mapping: Mapping[str, Any]) -> TaskMessage:
         raise NotOurs(f"cannot run a task of kind {message.kind!r}: this agent knows {', '.join(sorted(KINDS))}")
     for name in message.must:
         prefix, dot, key = str(name).partition(".")
-        if dot and (prefix != "spec" or key not in _SPEC_KEYS):
+        if dot and (prefix != "spec" or key not in KINDS[message.kind]):
             raise NotOurs(
                 f"cannot run the task: it demands {name!r}, which this agent does not know", element=str(name)
             )
     return message
 
 
-def read_spec(data: Mapping[str, Any]) -> CommandSpec:
-    """Raises NotOurs when it is not a whole, sound command."""
+def read_spec(data: Mapping[str, Any], kind: str = "exec") -> TaskSpec:
+    """Raises NotOurs when it is not a whole, sound spec of its kind."""
+    return _read_file(data) if kind == "file" else _read_command(data)
+
+
+def _read_file(data: Mapping[str, Any]) -> FileSpec:
+    try:
+        spec = artifact.from_mapping(data)
+        check_spec(JobSpec(target="all", command=spec, kind="file"))
+        if spec.op is FileOp.APPLY:
+            artifact.check_digest(spec.digest, element="digest")
+            if spec.blob is None and spec.size:
+                raise Invalid("expected a blob: where the bytes are")
+        if spec.archive is not Archive.NONE and spec.op is not FileOp.APPLY:
+            raise Invalid("expected an archive with apply only")
+        for text in (spec.dest, spec.source, spec.validate, spec.notify):
+            text.encode()
+    except (CorralError, ValueError, TypeError, KeyError, OverflowError) as error:
+        raise NotOurs(f"cannot run the task: {error}"[:300]) from None
+    return spec
+
+
+def _read_command(data: Mapping[str, Any]) -> CommandSpec:
     try:
         for key in ("shell", "script", "cwd", "user", "stdin", "interpreter"):
             if data.get(key) is not None and not isinstance(data[key], str):

@@ -96,7 +96,7 @@ class Journal:
     def _open(self) -> sqlite3.Connection:
         if self._db is not None:
             return self._db
-        private_dir(self._state.spool)
+        private_dir(self._state.root)
         try:
             self._db = self._connect(check=self._state.journal.exists())
         except sqlite3.OperationalError:
@@ -105,11 +105,26 @@ class Journal:
         except sqlite3.DatabaseError as error:
             self._set_aside(error)
             self._db = self._connect(check=False)
+        # after the journal: a spool without one means that a journal was lost
+        private_dir(self._state.spool)
         if self.was_reset:
             self.set_meta("reset_at", "")
         return self._db
 
+    def _make(self) -> None:
+        """A new journal appears whole, with its id: one that was killed while it was made must not look like one that was emptied."""
+        path = self._state.journal.with_name(f"{self._state.journal.name}.new")
+        for suffix in ("", "-journal"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{path}{suffix}")
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.executescript(_SCHEMA)
+            db.execute("insert into meta values('journal', ?)", (self.id,))
+        os.replace(path, self._state.journal)
+
     def _connect(self, *, check: bool) -> sqlite3.Connection:
+        if not check:
+            self._make()
         db = sqlite3.connect(self._state.journal, isolation_level=None, cached_statements=32, check_same_thread=False)
         try:
             os.chmod(self._state.journal, 0o600)
@@ -122,12 +137,9 @@ class Journal:
             db.execute("pragma cache_size=-256")
             db.executescript(_SCHEMA)
             row = db.execute("select value from meta where key='journal'").fetchone()
-            if row is None and check:
-                raise sqlite3.DatabaseError("it has no id: it was emptied, or never finished being made")
             if row is None:
-                db.execute("insert into meta values('journal', ?)", (self.id,))
-            else:
-                self._id = row[0]
+                raise sqlite3.DatabaseError("it has no id: it was emptied")
+            self._id = row[0]
             self._tombstones = db.execute("select count(*) from tombstones").fetchone()[0]
         except BaseException:
             db.close()

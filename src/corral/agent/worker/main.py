@@ -19,6 +19,7 @@ from corral.agent import pidfile
 from corral.agent.config import AgentSettings, Identity, StateDir, load_identity
 from corral.agent.link.client import NatsLink
 from corral.agent.local import LocalServer
+from corral.agent.worker.builtin.host import Facts
 from corral.agent.worker.worker import Worker, public_keys
 from corral.domain.errors import CorralError
 from corral.protocol.subjects import node_inbox
@@ -34,7 +35,9 @@ log = logging.getLogger("corral.worker")
 class WorkerProcess:
     """The worker of this machine, its link and its local socket."""
 
-    def __init__(self, identity: Identity, state: StateDir, settings: AgentSettings, clock: Clock) -> None:
+    def __init__(
+        self, identity: Identity, state: StateDir, settings: AgentSettings, clock: Clock, facts: Facts = dict
+    ) -> None:
         self._identity = identity
         self._state = state
         node = identity.node_id
@@ -55,6 +58,7 @@ class WorkerProcess:
             clock=clock,
             keys=public_keys(identity.signing_keys),
             on_keys=self._pinned,
+            facts=facts,
         )
         # the link last: what it delivers finds the journal recovered and the subscription there
         socket = LocalServer(state.socket("worker"), {"status": self._status, "stop": self._stop})
@@ -87,8 +91,11 @@ class WorkerProcess:
             log.error("Cannot add the new keys to the identity file: %s", error, extra={"action": "keys"})
 
 
-def main(settings: AgentSettings) -> int:
-    """Run until TERM, INT or `stop`. Raises NotFound when not enrolled, Conflict when another worker has the directory."""
+def main(settings: AgentSettings, facts: Facts = dict) -> int:
+    """Run until TERM, INT or `stop`. Raises NotFound when not enrolled, Conflict when another worker has the directory.
+
+    `facts` comes from whoever starts us: collecting them is the daemon's, and the two share no code.
+    """
     state = StateDir(settings.state_dir.absolute())
     identity = load_identity(state)
     lock = DirectoryLock(state.root, name="worker.lock", what="the state directory")
@@ -102,15 +109,15 @@ def main(settings: AgentSettings) -> int:
     )
     pidfile.write(state.pid("worker"))
     try:
-        asyncio.run(_run(identity, state, settings))
+        asyncio.run(_run(identity, state, settings, facts))
     finally:
         pidfile.remove(state.pid("worker"))
         lock.release()
     return 0
 
 
-async def _run(identity: Identity, state: StateDir, settings: AgentSettings) -> None:
-    process = WorkerProcess(identity, state, settings, SystemClock())
+async def _run(identity: Identity, state: StateDir, settings: AgentSettings, facts: Facts) -> None:
+    process = WorkerProcess(identity, state, settings, SystemClock(), facts)
     log.info("Starting the worker of %s", identity.node_id, extra={"action": "start", "version": corral.__version__})
     await process.lifecycle.run()
     log.info("Stopped; running tasks go on", extra={"action": "stop"})

@@ -182,6 +182,10 @@ class OutputFollower:
             for s, start in zip(self._streams, starts, strict=True)
         )
 
+    def lift(self, size: int) -> None:
+        """Let `size` bytes of stdout through whole. Before the first byte beyond the old cap is written."""
+        self._limit = max(self._limit, cap_for(size))
+
     def look(self) -> bool:
         """See what was written since; ship it in the background. True when something was."""
         grew = self._streams[0].look() | self._streams[1].look()
@@ -310,14 +314,30 @@ async def _all(jobs: list[Coroutine[Any, Any, int]]) -> list[int | BaseException
     return await asyncio.gather(*jobs, return_exceptions=True)
 
 
+def lifted(limit: int, directory: str) -> int:
+    """The cap of a task whose stdout is a file that was asked for: all of it."""
+    with contextlib.suppress(OSError):
+        return max(limit, cap_for(os.stat(f"{directory}/out").st_size))
+    return limit
+
+
+def cap_for(size: int) -> int:
+    """A cap under which `size` bytes of stdout go out whole, as they come: heads are half of it, and stderr needs a little."""
+    return 2 * size + (1 << 20)
+
+
 def remove_directory(directory: str) -> None:
-    """Remove an attempt's folder; it holds plain files only."""
+    """Remove an attempt's folder: plain files, and of a file task the folders of its commands, which hold plain files only."""
     try:
         names = os.listdir(directory)
     except OSError:
         return
     for name in names:
-        with contextlib.suppress(OSError):
+        try:
             os.unlink(f"{directory}/{name}")
+        except IsADirectoryError:
+            remove_directory(f"{directory}/{name}")
+        except OSError:
+            continue
     with contextlib.suppress(OSError):
         os.rmdir(directory)

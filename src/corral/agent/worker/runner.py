@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from corral.agent.worker.attempt import Attempt, Key, OpenSet, Phase
+from corral.agent.worker.builtin.host import Host
 from corral.agent.worker.closing import Closing, shown
 from corral.agent.worker.frame import Frame
 from corral.agent.worker.journal import Journal, Row
@@ -34,7 +35,9 @@ _JOURNAL_AGAIN_SECONDS: Final = 1.0
 
 
 class Runner:
-    def __init__(self, frame: Frame, *, journal: Journal, outbox: Outbox, courier: Courier, execute: bool) -> None:
+    def __init__(
+        self, frame: Frame, *, journal: Journal, outbox: Outbox, courier: Courier, host: Host, execute: bool
+    ) -> None:
         self._frame = frame
         self._journal = journal
         self._outbox = outbox
@@ -52,6 +55,7 @@ class Runner:
             closing=self._closing,
             on_over=self._over,
             announce=lambda attempt: self._say(attempt, TaskState.RUNNING),
+            host=host,
             execute=execute,
         )
         self._queue: deque[Attempt] = deque()
@@ -220,6 +224,12 @@ class Runner:
         self.restore(attempt)
         self._supervision.adopt(attempt, watch)
         self._say(attempt, TaskState.RUNNING)
+
+    def resume(self, attempt: Attempt) -> None:
+        """Begin a built-in task again that an earlier run of the worker began: its start is in the journal already."""
+        self.slots.used += 1
+        self.restore(attempt)
+        self._supervision.launch(attempt)
 
     def exited(self, attempt: Attempt, status: int | None) -> None:
         self._supervision.exited(attempt, status)

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from corral.agent.worker.attempt import Attempt, Phase
+from corral.agent.worker.builtin.host import End, Host
 from corral.agent.worker.cancel import stop_tree
 from corral.agent.worker.closing import Closing
 from corral.agent.worker.frame import Frame
 from corral.agent.worker.invocation import CannotStart, Preparer, attempt_directory
 from corral.agent.worker.wrapper import CLAIM_LOST, UNREADY, Launcher, read_status
+from corral.domain.artifact import FileSpec
+from corral.domain.job import CommandSpec
 from corral.domain.task import Reason, TaskState
 from corral.runtime import failpoint
 from corral.runtime.process import ExitWatch
@@ -42,12 +45,14 @@ class Supervision:
         closing: Closing,
         on_over: OnOver,
         announce: Callable[[Attempt], None],
+        host: Host,
         execute: bool,
     ) -> None:
         self._frame = frame
         self._closing = closing
         self._over = on_over
         self._announce = announce
+        self._host = host
         self._execute = execute
         self._spool = str(frame.state.spool)
         self._preparer = Preparer()
@@ -56,12 +61,15 @@ class Supervision:
 
     def launch(self, attempt: Attempt) -> None:
         """STARTING is durable: now the process may exist."""
+        spec = attempt.spec
+        if isinstance(spec, FileSpec) and (self._execute or self._host.ground.roots):
+            self._launch_builtin(attempt, spec)
+            return
         if not self._execute:
-            # the simulator without exec: everything but the process
+            # the simulator without exec: everything but the process (and files only where they are kept to a place)
             asyncio.get_running_loop().call_soon(self._over, attempt, TaskState.SUCCEEDED, Reason.NONE, 0)
             return
-        spec = attempt.spec
-        assert spec is not None
+        assert isinstance(spec, CommandSpec)
         directory = attempt_directory(self._spool, attempt.job, attempt.number, attempt.generation)
         attempt.directory = directory
         try:
@@ -80,6 +88,40 @@ class Supervision:
         self._launcher.warm_up_later(asyncio.get_running_loop().call_later)
         self.follow(attempt, watch.pid)
         attempt.watch = watch
+
+    def _launch_builtin(self, attempt: Attempt, spec: FileSpec) -> None:
+        """A coroutine in the place of a process: the same folder, output, time limit, stop and report."""
+        attempt.directory = attempt_directory(self._spool, attempt.job, attempt.number, attempt.generation)
+        try:
+            os.makedirs(attempt.directory, 0o700, exist_ok=True)
+        except OSError as error:
+            self._over(attempt, TaskState.FAILED, Reason.SPAWN, None, detail=f"cannot start the task: {error}")
+            return
+        self.follow(attempt, 0)
+        assert attempt.output is not None
+        attempt.work = self._host.start(
+            attempt,
+            spec,
+            lambda end: self._builtin_ended(attempt, end),
+            lift=attempt.output.lift,
+            commands=self._execute,
+        )
+
+    def _builtin_ended(self, attempt: Attempt, end: End) -> None:
+        if attempt.work is None:
+            return  # it came back after it had been given up; its end was told
+        attempt.exited = True
+        attempt.builtin_end = end
+        if attempt.stopper is None and not self._stopped:
+            self._conclude_builtin(attempt, end)
+
+    def _conclude_builtin(self, attempt: Attempt, end: End) -> None:
+        if end.stopped:
+            self._end_stopped(attempt, None)
+        elif end.failed:
+            self._over(attempt, TaskState.FAILED, end.reason, None, detail=end.failed)
+        else:
+            self._over(attempt, TaskState.SUCCEEDED, Reason.NONE, 0)
 
     def follow(self, attempt: Attempt, pid: int) -> None:
         """From here on output, time limit and announcement are looked after. Also for an adopted process."""
@@ -127,10 +169,21 @@ class Supervision:
     async def _stop(self, attempt: Attempt, grace_seconds: float) -> None:
         mark = self._frame.mark(attempt.job, attempt.number)
         try:
-            attempt.stop = await stop_tree(mark, attempt.pid, grace_seconds=grace_seconds, clock=self._frame.clock)
+            if attempt.work is not None:
+                attempt.stop = await self._host.stop(attempt.work, grace_seconds)
+            else:
+                attempt.stop = await stop_tree(mark, attempt.pid, grace_seconds=grace_seconds, clock=self._frame.clock)
         finally:
             attempt.stopper = None
         if self._stopped or attempt.phase is not Phase.STARTING:
+            return
+        if attempt.work is not None:
+            if attempt.builtin_end is not None:
+                self._conclude_builtin(attempt, attempt.builtin_end)
+            else:
+                # a disk that does not answer, say: nobody waits for it, and when it comes back it finds that it was stopped
+                attempt.work = None
+                self._end_stopped(attempt, None)
             return
         if attempt.exited:
             self._conclude(attempt)
@@ -155,7 +208,7 @@ class Supervision:
         if code is None and wrapper is not None and os.WIFEXITED(wrapper):
             own = os.WEXITSTATUS(wrapper)
             if own == UNREADY and os.path.exists(f"{attempt.directory}/unready"):
-                cwd = attempt.spec.cwd if attempt.spec is not None else None
+                cwd = attempt.spec.cwd if isinstance(attempt.spec, CommandSpec) else None
                 self._over(
                     attempt, TaskState.FAILED, Reason.SPAWN, None, detail=f"cannot enter the working directory {cwd!r}"
                 )
@@ -190,4 +243,5 @@ class Supervision:
     def close(self) -> None:
         """Leave running tasks to their wrappers."""
         self._stopped = True
+        self._host.close()
         self._launcher.close()

@@ -20,6 +20,7 @@ from corral import __version__
 from corral.agent.config import AgentSettings, StateDir
 from corral.agent.link.port import Link
 from corral.agent.worker.adoption import Adoption
+from corral.agent.worker.builtin.host import Facts, Host
 from corral.agent.worker.frame import Frame
 from corral.agent.worker.guard import Guard
 from corral.agent.worker.inbox import Inbox, Parts
@@ -46,7 +47,10 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class Worker:
-    """`keys`: key id → 32 bytes of every pinned signing key. `execute=False` does everything but start processes."""
+    """`keys`: key id → 32 bytes of every pinned signing key. `execute=False` does everything but start processes.
+
+    `facts` collects what templates of file tasks may name; it is called when the first of them asks.
+    """
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Worker:
         verify: Verify | None = None,
         on_keys: OnKeys | None = None,
         boot: str | None = None,
+        facts: Facts = dict,
     ) -> None:
         self.name = f"worker/{node_id}"
         self._time = ServerTime(clock)
@@ -78,8 +83,11 @@ class Worker:
         self._journal = Journal(state, lambda: secrets.token_hex(8))
         self._courier = Courier(frame)
         self._outbox = Outbox(frame, lambda key: self._runner.settled(key))
-        self._runner = Runner(frame, journal=self._journal, outbox=self._outbox, courier=self._courier, execute=execute)
         self._guard = Guard(state.policy, clock)
+        host = Host(frame, guard=self._guard, bucket=self._courier.bucket, facts=facts)
+        self._runner = Runner(
+            frame, journal=self._journal, outbox=self._outbox, courier=self._courier, host=host, execute=execute
+        )
         self._trust = Trust(node_id=node_id, keys=keys, verify=verify or _ed25519(), clock=clock)
         parts = Parts(
             journal=self._journal, runner=self._runner, outbox=self._outbox, guard=self._guard, trust=self._trust

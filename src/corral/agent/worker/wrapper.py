@@ -19,7 +19,8 @@ from typing import Final
 
 from corral.agent.worker.invocation import Invocation
 from corral.runtime.backoff import spread
-from corral.runtime.process import ExitWatch, spawn, start_time
+from corral.runtime.process import ExitWatch, read_stat, spawn, start_time
+from corral.runtime.proctree import carries
 
 SHELL: Final = "/bin/sh"
 CLAIM_LOST: Final = 250
@@ -189,3 +190,14 @@ def read_status(directory: str) -> int | None:
     finally:
         os.close(fd)
     return int(text) if text.endswith(b"\n") and text[:-1].isdigit() else None
+
+
+def is_wrapper(claim: Claim, mark: str) -> bool:
+    """Whether the process of `claim` is the wrapper that wrote it, and not one that was given its pid later.
+
+    A wrapper leads its own session. One started for its task carries the mark; one that was kept warm knew its start time.
+    """
+    stat = read_stat(claim.pid)
+    if stat is None or stat.state in "ZX" or stat.session != claim.pid:
+        return False
+    return claim.start == stat.start if claim.start is not None else carries(claim.pid, mark)

@@ -26,7 +26,7 @@ from corral.server.interface.rest.audit import AuditHook
 from corral.server.interface.rest.binding import CALLER_KEY, check_permission
 from corral.server.interface.rest.errors import REQUEST_ID_KEY, describe
 from corral.server.interface.rest.idempotency import HEADER, Idempotency, Keyed, keyed
-from corral.server.interface.rest.limits import Gone, Limits, RateCap, check_depth, read_body
+from corral.server.interface.rest.limits import PUBLIC_BODY_BYTES, Gone, Limits, RateCap, check_depth, read_body
 from corral.server.interface.rest.metrics import Metrics
 from corral.server.interface.rest.route import Route
 from corral.server.interface.rest.routing import RouteIndex
@@ -120,7 +120,9 @@ class Front:
 
     async def _body(self, request: _Request, receive: Receive) -> bytes:
         limit = self._gate.limits.body_max_bytes
-        if request.route is not None and request.route.body_max_bytes is not None:
+        if request.route is not None and request.route.permission is None:
+            limit = min(limit, PUBLIC_BODY_BYTES)
+        elif request.route is not None and request.route.body_max_bytes is not None:
             limit = max(limit, request.route.body_max_bytes)
         body = await read_body(receive, content_length=request.headers.get(b"content-length"), limit=limit)
         kind = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()

@@ -12,7 +12,10 @@ from litestar.types import Receive
 from corral.domain.errors import Invalid, TooLarge, TooMany
 
 DEPTH_MAX: Final = 64
-_BRACKETS_MAX: Final = 500_000
+PARTS_MAX: Final = 100_000
+"""Items and keys in one body. Each costs a hundred bytes and more once it is decoded, far above what it takes on the wire."""
+PUBLIC_BODY_BYTES: Final = 64 << 10
+"""What somebody without a token may send: an enrolment is two kilobytes."""
 _CALLERS_MAX: Final = 10_000
 # The closing quote is optional, so that the expression never has to go back: a broken string costs one pass.
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
@@ -61,19 +64,23 @@ def _too_large(limit: int) -> TooLarge:
 
 
 def check_depth(body: bytes) -> None:
-    """Raises Invalid when JSON nests deeper than 64, before any parser sees it. Nothing else is checked here."""
-    if body.count(b"[") + body.count(b"{") <= DEPTH_MAX:
+    """Raises Invalid when JSON nests deeper than 64 or has too many parts, before any parser sees it. Nothing else is checked."""
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets <= DEPTH_MAX and body.count(b",") <= PARTS_MAX:
         return
     depth = 0
     bare = _STRING.sub(b"", body)
-    for count, match in enumerate(_BRACKET.finditer(bare)):
+    too_many = bare.count(b",") > PARTS_MAX or bare.count(b"[") + bare.count(b"{") > PARTS_MAX
+    for match in () if too_many else _BRACKET.finditer(bare):
         depth += 1 if match[0] in b"[{" else -1
-        if depth > DEPTH_MAX or count > _BRACKETS_MAX:
-            raise Invalid(
-                f"cannot read the body: JSON nests deeper than {DEPTH_MAX}, or has too many parts",
-                element="body",
-                hint="send plain objects and lists",
-            )
+        if depth > DEPTH_MAX:
+            break
+    if too_many or depth > DEPTH_MAX:
+        raise Invalid(
+            f"cannot read the body: JSON nests deeper than {DEPTH_MAX}, or has more than {PARTS_MAX} parts",
+            element="body",
+            hint="send plain objects and lists",
+        )
 
 
 class RateCap:

@@ -103,3 +103,13 @@ def test_the_rate_cap_lets_a_burst_through_and_then_the_rate() -> None:
     with pytest.raises(TooMany):
         cap.check("a", now=0.12)
     RateCap(0).check("a", now=0.0)
+
+
+@pytest.mark.parametrize("parts", [b",".join([b"1"] * 100_002), b",".join(b'"k%d":1' % n for n in range(100_002))])
+def test_more_parts_than_anybody_needs_are_refused_before_they_are_decoded(parts):
+    with pytest.raises(Invalid, match="parts"):
+        check_depth(b"[" + parts + b"]")
+
+
+def test_commas_inside_a_script_are_no_parts():
+    check_depth(b'{"target":"all","script":"' + b"a,b,{[" * 500_000 + b'"}')

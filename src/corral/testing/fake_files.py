@@ -99,9 +99,9 @@ class FakeFiles:
         return self.revisions[path]
 
     def _one(self, path: str, revision: int) -> dict[str, Any]:
-        for row in reversed(self._of(path)):
-            if revision in (0, row["revision"]):
-                return row
+        rows = [row for row in self._of(path) if revision in (0, row["revision"])]
+        if rows:
+            return rows[-1]
         raise NotFound(f"cannot find revision {revision} of {path!r}", element="revision")
 
     def _diff(self, path: str, old: int, new: int) -> dict[str, Any]:

@@ -34,13 +34,25 @@ class SocketLink:
         self.writer.write(json.dumps(ask).encode() + b"\n")
         return LinkMessage("inbox", await future)
 
+    async def request_many(self, subject, data, *, timeout_seconds=10.0):
+        if not self.connected:
+            raise LinkDown("no link")
+        self.serial += 1
+        future = self.waiting[self.serial] = asyncio.get_running_loop().create_future()
+        ask = {"id": self.serial, "many": True, "data": base64.b64encode(data).decode()}
+        self.writer.write(json.dumps(ask).encode() + b"\n")
+        return [LinkMessage("inbox", base64.b64decode(part), headers=headers) for part, headers in await future]
+
     async def run(self):
-        reader, self.writer = await asyncio.open_unix_connection(self.path, limit=1 << 22)
+        reader, self.writer = await asyncio.open_unix_connection(self.path, limit=1 << 24)
         self.connected = True
         for hook in self.hooks:
             await hook()
         while line := await reader.readline():
             message = json.loads(line)
+            if "many" in message:
+                self.waiting.pop(message["id"]).set_result(message["many"])
+                continue
             data = base64.b64decode(message["data"])
             if "id" in message:
                 self.waiting.pop(message["id"]).set_result(data)

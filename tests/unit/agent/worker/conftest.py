@@ -29,6 +29,7 @@ from corral.protocol.signing import seal
 from corral.runtime.clock import SystemClock
 from corral.runtime.crypto import ed25519_public, ed25519_sign
 from corral.runtime.lifecycle import TaskSet
+from corral.testing.blobs import MemoryBlobs
 
 NODE = "n1"
 DEADLINE = 15.0
@@ -71,6 +72,11 @@ class FakeLink:
         return LinkMessage("inbox", answer)
 
     async def request_many(self, subject, data, *, timeout_seconds=10.0):
+        if not self.connected:
+            raise LinkDown("cannot request: no link")
+        await asyncio.sleep(0)
+        if self.plane.object_hook is not None:
+            await self.plane.object_hook(json.loads(data))
         return self.plane.objects_for(json.loads(data))
 
     async def flush(self):
@@ -106,6 +112,8 @@ class ControlPlane:
         self.forget = []
         self.extra = {}
         self.objects = {}
+        self.blobs = MemoryBlobs()
+        self.object_hook = None
         self.deliver = None
         self.chunk_hook = None
 
@@ -137,6 +145,8 @@ class ControlPlane:
 
     def objects_for(self, ask):
         nuid = ask["next_by_subj"].rsplit(".", 1)[1]
+        if nuid not in self.objects:
+            return self.blobs.answers(ask)
         out = []
         for number, part in enumerate(self.objects.get(nuid, []), 1):
             if number >= ask["seq"]:
@@ -170,7 +180,18 @@ class ControlPlane:
         self.push("sync", seal(self.signer, "sync", encode(body)))
 
     def task(
-        self, job="J1", attempt=1, *, node=NODE, signer=None, not_after=None, kind="exec", must=(), issued=None, **spec
+        self,
+        job="J1",
+        attempt=1,
+        *,
+        node=NODE,
+        signer=None,
+        not_after=None,
+        kind="exec",
+        must=(),
+        issued=None,
+        labels=None,
+        **spec,
     ):
         now = self.now()
         spec = {"timeout": 60.0, "grace": 1.0, "max_output": 1 << 20, **spec}
@@ -184,8 +205,16 @@ class ControlPlane:
             issued=now if issued is None else issued,
             not_after=now + 3600 if not_after is None else not_after,
             must=list(must),
+            labels=labels or {},
         )
         return seal(signer or self.signer, "task", encode(message))
+
+    def file(self, op="apply", *, job="J1", attempt=1, blob=None, **spec):
+        """A file task; `blob` is stored (a SealedBlob) and named in it."""
+        if blob is not None:
+            self.blobs.add(blob)
+            spec = {**blob.spec(), "source": "it", "revision": 1, **spec}
+        self.push("task", self.task(job, attempt, kind="file", op=op, **spec))
 
     def cancel(self, job="J1", attempt=1, *, signer=None, grace=None, node=NODE):
         now = self.now()
@@ -331,6 +360,13 @@ class Child:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while line := await reader.readline():
                 ask = json.loads(line)
+                if ask.get("many"):
+                    question = json.loads(base64.b64decode(ask["data"]))
+                    if self.plane.object_hook is not None:
+                        await self.plane.object_hook(question)
+                    many = [[base64.b64encode(m.data).decode(), m.headers] for m in self.plane.objects_for(question)]
+                    writer.write(json.dumps({"id": ask["id"], "many": many}).encode() + b"\n")
+                    continue
                 answer = await self.plane.receive(ask["subject"], base64.b64decode(ask["data"]), ask["headers"])
                 reply = {"id": ask["id"], "data": base64.b64encode(answer).decode()}
                 writer.write(json.dumps(reply).encode() + b"\n")

@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 
-from corral.agent.worker.builtin.blobs import write_all
 from corral.agent.worker.builtin.errors import TaskFailed
-from corral.agent.worker.builtin.filling import copy_file, read_all
+from corral.agent.worker.builtin.filling import copy_file, read_all, write_all
 from corral.agent.worker.builtin.ownership import wanted_by
 from corral.agent.worker.builtin.paths import dest_of, opened
 from corral.agent.worker.builtin.replace import Content, replace_file

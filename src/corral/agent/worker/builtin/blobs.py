@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -26,12 +25,10 @@ from typing import Any, Final
 
 from corral.agent.link.port import LinkDown, LinkMessage
 from corral.agent.worker.builtin.errors import TaskFailed, os_failure
-from corral.agent.worker.builtin.filling import hash_file
+from corral.agent.worker.builtin.partial import Corrupt, Partial, sequence_of
 from corral.agent.worker.frame import Frame
-from corral.domain.artifact import BLOB_CONTEXT, PLAIN_CHUNK_BYTES, Blob, chunk_count
-from corral.protocol.subjects import ARTIFACTS, OBJECT_READ
-from corral.protocol.topology import object_chunks
-from corral.runtime import crypto
+from corral.domain.artifact import PLAIN_CHUNK_BYTES, Blob, chunk_count
+from corral.protocol.subjects import OBJECT_READ
 from corral.runtime.backoff import Backoff
 from corral.runtime.files import private_dir
 from corral.runtime.limits import TokenBucket
@@ -56,10 +53,6 @@ _FREE_MARGIN_BYTES: Final = 1 << 20
 _Batch = tuple[list[LinkMessage], int]
 
 
-class _Corrupt(TaskFailed):
-    """A chunk that does not open, or a whole that is not what was signed."""
-
-
 @dataclass(slots=True, eq=False)
 class _Download:
     """One digest on its way: who waits for it, and how fast it may go (0 = no limit of its own)."""
@@ -67,13 +60,6 @@ class _Download:
     task: asyncio.Task[TaskFailed | None] | None = None
     waiting: list[int] = field(default_factory=list)
     rate: TokenBucket | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Progress:
-    nuid: str
-    chunks: int
-    sequence: int
 
 
 class Lease:
@@ -205,13 +191,13 @@ class Blobs:
         async with self._turn:
             try:
                 for resume in (True, False):
-                    part = _Part(self._root, digest, size, blob, resume=resume)
+                    part = Partial(self._root, digest, size, blob, resume=resume)
                     try:
                         resumed = await part.open()
                         await self._fill(part, download)
                         await in_thread(part.finish)
                         return
-                    except _Corrupt:
+                    except Corrupt:
                         part.discard()
                         if not resumed:
                             raise
@@ -227,7 +213,7 @@ class Blobs:
                 part.discard()
                 raise os_failure("store the file in", str(self._root), error) from None
 
-    async def _fill(self, part: _Part, download: _Download) -> None:
+    async def _fill(self, part: Partial, download: _Download) -> None:
         """Every chunk that is missing, in order: ask for a batch, and while the next is on its way open and write the last."""
         batch, corrupt = _BATCH_FIRST, 0
         asked: asyncio.Task[_Batch | TaskFailed] | None = None
@@ -249,7 +235,7 @@ class Blobs:
                         part.take(messages)
                     else:
                         await in_thread(part.take, messages)
-                except _Corrupt:
+                except Corrupt:
                     # a fault on the way is asked for again; one in the store stays
                     corrupt += 1
                     if corrupt > _CORRUPT_TRIES:
@@ -265,10 +251,10 @@ class Blobs:
             if asked is not None:
                 asked.cancel()
 
-    def _ask(self, part: _Part, download: _Download, sequence: int, batch: int) -> asyncio.Task[_Batch | TaskFailed]:
+    def _ask(self, part: Partial, download: _Download, sequence: int, batch: int) -> asyncio.Task[_Batch | TaskFailed]:
         return self._frame.tasks.start(self._batch(part, download, sequence, batch), name="blob batch")
 
-    async def _batch(self, part: _Part, download: _Download, sequence: int, batch: int) -> _Batch | TaskFailed:
+    async def _batch(self, part: Partial, download: _Download, sequence: int, batch: int) -> _Batch | TaskFailed:
         """(at least one chunk, how many to ask for next). Waits out a lost link; fails when the engine has them not."""
         missing = tries = 0
         clock = self._frame.clock
@@ -313,112 +299,3 @@ async def _outcome(work: Any) -> TaskFailed | None:
     except TaskFailed as error:
         return error
     return None
-
-
-def sequence_of(message: LinkMessage) -> int:
-    text = message.headers.get("Nats-Sequence", "")
-    if not text.isdigit():
-        raise TaskFailed("cannot fetch the file: the engine's answer names no sequence")
-    return int(text)
-
-
-class _Part:
-    """The partial file of one digest. Not used by two at a time; `take` may run in a thread."""
-
-    def __init__(self, root: Any, digest: str, size: int, blob: Blob, *, resume: bool) -> None:
-        self._root = root
-        self.digest = digest
-        self._size = size
-        self.blob = blob
-        self._resume = resume
-        self.subject = object_chunks(ARTIFACTS, blob.nuid)
-        self._aad = BLOB_CONTEXT + digest.encode()
-        self._path = f"{root}/{digest}.part"
-        self._record = f"{root}/{digest}.at"
-        self._fd = self._record_fd = -1
-        self._hash = hashlib.sha256()
-        self.chunks = 0
-        self.sequence = 1
-
-    @property
-    def missing(self) -> int:
-        return self.blob.chunks - self.chunks
-
-    async def open(self) -> bool:
-        """Take up what an earlier run left; True when that was something."""
-        progress = self._read_progress() if self._resume else None
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open(self._path, flags | (0 if progress else os.O_TRUNC), 0o600)
-        self._record_fd = os.open(self._record, flags | (0 if progress else os.O_TRUNC), 0o600)
-        if progress is not None:
-            kept = progress.chunks * PLAIN_CHUNK_BYTES
-            os.ftruncate(self._fd, kept)
-            self._hash = await hash_file(self._fd)
-            self.chunks, self.sequence = progress.chunks, progress.sequence
-        space = os.fstatvfs(self._fd)
-        free, needed = space.f_bavail * space.f_frsize, self._size - self.chunks * PLAIN_CHUNK_BYTES
-        if needed + _FREE_MARGIN_BYTES > free:
-            self.discard()
-            raise TaskFailed(f"cannot store the file in {str(self._root)!r}: it needs {needed} bytes, {free} are free")
-        return progress is not None and progress.chunks > 0
-
-    def _read_progress(self) -> _Progress | None:
-        try:
-            with open(self._record, "rb") as file:
-                nuid, chunks, sequence = file.read(200).split()
-            progress = _Progress(nuid.decode(), int(chunks), int(sequence))
-            held = os.stat(self._path).st_size
-        except (OSError, ValueError):
-            return None
-        sound = 0 < progress.chunks < self.blob.chunks and held >= progress.chunks * PLAIN_CHUNK_BYTES
-        # another nuid: the same bytes were stored again elsewhere, and only from their beginning can they be read
-        return progress if sound and progress.nuid == self.blob.nuid else None
-
-    def take(self, messages: list[LinkMessage]) -> None:
-        """Open, hash and write these chunks. Raises _Corrupt at the first that does not open: those before it are kept."""
-        for message in messages:
-            number = self.chunks
-            length = min(PLAIN_CHUNK_BYTES, self._size - number * PLAIN_CHUNK_BYTES)
-            try:
-                plain = crypto.aes_gcm_open(self.blob.key, number.to_bytes(12, "big"), message.data, self._aad)
-            except ValueError:
-                plain = b""
-            if len(plain) != length or not plain:
-                raise _Corrupt(
-                    f"cannot use the file: chunk {number + 1} of {self.blob.chunks} was altered on its way or in the engine",
-                    hint="upload the same file again: that puts the bytes back",
-                )
-            write_all(self._fd, plain, number * PLAIN_CHUNK_BYTES)
-            self._hash.update(plain)
-            self.chunks += 1
-            self.sequence = sequence_of(message) + 1
-        # one write of a fixed length: a reader finds the old or the new numbers
-        os.pwrite(self._record_fd, f"{self.blob.nuid} {self.chunks} {self.sequence}".ljust(119).encode() + b"\n", 0)
-
-    def finish(self) -> None:
-        """All chunks are there: the whole must be what the task was signed with."""
-        if os.fstat(self._fd).st_size != self._size or self._hash.hexdigest() != self.digest:
-            raise _Corrupt(
-                f"cannot use the file: its SHA-256 is {self._hash.hexdigest()}, the task says {self.digest}",
-                hint="upload the file again",
-            )
-        os.rename(self._path, f"{self._root}/{self.digest}")
-        os.unlink(self._record)
-
-    def discard(self) -> None:
-        for path in (self._path, self._record):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-
-    def close(self) -> None:
-        for fd in (self._fd, self._record_fd):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._record_fd = -1
-
-
-def write_all(fd: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(fd, view, offset)
-        view, offset = view[written:], offset + written

@@ -59,10 +59,7 @@ async def copy_file(source: int, to: int, *, hashed: bool) -> str:
             else:
                 data = os.pread(source, _BUFFER_BYTES, offset)
                 copied = len(data)
-                view, at = memoryview(data), offset
-                while view:
-                    written = os.pwrite(to, view, at)
-                    view, at = view[written:], at + written
+                write_all(to, data, offset)
                 if hashed:
                     digest.update(data)
             if not copied:
@@ -95,3 +92,11 @@ async def read_all(fd: int, limit: int) -> bytes:
     if size <= _INLINE_BYTES:
         return os.pread(fd, limit, 0)
     return await in_thread(os.pread, fd, limit, 0)
+
+
+def write_all(fd: int, data: bytes, offset: int) -> None:
+    """All of `data` at `offset`, however often the system takes only a part."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view, offset = view[written:], offset + written

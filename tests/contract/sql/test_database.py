@@ -210,3 +210,14 @@ async def test_a_postgresql_that_is_not_there_is_unavailable(tmp_path: Path) -> 
         await db.close()
     assert raised.value.retryable
     assert "secret" not in raised.value.message
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+async def test_a_number_beyond_64_bits_is_the_callers_mistake(url: str, number: int) -> None:
+    async with sql_stores(url, SystemClock()) as stores:
+        assert stores.db is not None
+        statement = Statement("insert into leases (name, holder, expires_at, token) values ('n', 'h', 0, :token)")
+        with pytest.raises(Invalid):
+            async with stores.db.write() as tx:
+                await tx.run(statement, token=number)
+        assert await count(stores.db) == 0

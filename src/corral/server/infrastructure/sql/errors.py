@@ -7,12 +7,15 @@ from typing import Final
 
 from sqlalchemy import exc
 
-from corral.domain.errors import CorralError, Internal, OutOfSpace, Unavailable
+from corral.domain.errors import CorralError, Internal, Invalid, OutOfSpace, Unavailable
 
 _RETRY_STATES: Final = ("40001", "40P01", "55P03", "57014")
 """PostgreSQL: serialization failure, deadlock, lock not available, query cancelled."""
 _AWAY_STATES: Final = ("08", "57P", "53300", "25006")
 """PostgreSQL: connection trouble, shutting down or starting, too many connections, read-only (a standby)."""
+
+_UNFIT_STATES: Final = ("22003", "22021", "22P05")
+"""PostgreSQL: a number out of range, characters that no text there can hold."""
 
 
 def translate(error: Exception, name: str) -> CorralError:
@@ -22,12 +25,16 @@ def translate(error: Exception, name: str) -> CorralError:
     cause = _driver_error(error)
     if isinstance(cause, sqlite3.Error):
         return _from_sqlite(cause, name)
+    if isinstance(cause, OverflowError):
+        return _unfit(cause)
     state = getattr(cause, "sqlstate", None)
     if isinstance(state, str):
         if state.startswith("53") and state in ("53100", "53200", "53000"):
             return OutOfSpace(f"cannot write to database {name}: {_text(cause)}", element=name, retryable=True)
         if state in _RETRY_STATES or state.startswith(_AWAY_STATES):
             return _away(cause, name)
+        if state in _UNFIT_STATES:
+            return _unfit(cause)
         return Internal(f"cannot use database {name}: {_text(cause)} (SQLSTATE {state})", element=name)
     disconnected = isinstance(error, exc.DBAPIError) and (
         error.connection_invalidated or isinstance(error, exc.OperationalError)
@@ -35,6 +42,13 @@ def translate(error: Exception, name: str) -> CorralError:
     if disconnected or isinstance(error, exc.TimeoutError | exc.InterfaceError | OSError | TimeoutError):
         return _away(cause, name)
     return Internal(f"cannot use database {name}: {_text(cause)}", element=name)
+
+
+def _unfit(cause: BaseException) -> Invalid:
+    """A caller's value, not our mistake: the statement is the same for everybody."""
+    return Invalid(
+        f"cannot store or look up a value: {_text(cause)}", element="value", hint="numbers have at most 64 bits"
+    )
 
 
 def _driver_error(error: BaseException) -> BaseException:

@@ -29,12 +29,11 @@ from corral.agent.daemon.worker_view import WorkerView
 from corral.agent.daemon.workers import LocalWorkers, kept_by_systemd
 from corral.agent.link.client import NatsLink
 from corral.agent.local import LocalServer
+from corral.agent.role import running_as
 from corral.domain.errors import CorralError
 from corral.protocol import subjects
 from corral.runtime.clock import Clock, SystemClock
-from corral.runtime.files import DirectoryLock
 from corral.runtime.lifecycle import Component, Lifecycle
-from corral.runtime.logs import configure
 from corral.runtime.tls import client_context
 
 log = logging.getLogger("corral.daemon")
@@ -185,25 +184,12 @@ def own_memory_bytes() -> int:
 def main(settings: AgentSettings) -> int:
     """Run until TERM or INT. Raises NotFound when not enrolled, Conflict when another daemon has the state directory."""
     state = StateDir(settings.state_dir.absolute())
-    identity = load_identity(state)
-    lock = DirectoryLock(state.root, name="daemon.lock", what="the state directory")
-    lock.acquire()
-    configure(
-        level=settings.log_level,
-        file=state.log("daemon"),
-        max_bytes=settings.log_max_bytes,
-        files=settings.log_files,
-        days=settings.log_days,
-    )
-    pidfile.write(state.pid("daemon"))
-    try:
-        asyncio.run(_run(identity, state, settings))
-    except OverLimit as error:
-        log.error("Cannot go on: %s; starting anew", error, extra={"action": "memory"})
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # ourselves, with our own words
-    finally:
-        pidfile.remove(state.pid("daemon"))
-        lock.release()
+    with running_as("daemon", state, settings) as identity:
+        try:
+            asyncio.run(_run(identity, state, settings))
+        except OverLimit as error:
+            log.error("Cannot go on: %s; starting anew", error, extra={"action": "memory"})
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # ourselves, with our own words
     return 0
 
 

@@ -15,18 +15,16 @@ from dataclasses import replace
 from typing import Any
 
 import corral
-from corral.agent import pidfile
 from corral.agent.config import AgentSettings, Identity, StateDir, load_identity
 from corral.agent.link.client import NatsLink
 from corral.agent.local import LocalServer
+from corral.agent.role import running_as
 from corral.agent.worker.builtin.host import Facts
 from corral.agent.worker.worker import Worker, public_keys
 from corral.domain.errors import CorralError
 from corral.protocol.subjects import node_inbox
 from corral.runtime.clock import Clock, SystemClock
-from corral.runtime.files import DirectoryLock
 from corral.runtime.lifecycle import Lifecycle
-from corral.runtime.logs import configure
 from corral.runtime.tls import client_context
 
 log = logging.getLogger("corral.worker")
@@ -97,22 +95,8 @@ def main(settings: AgentSettings, facts: Facts = dict) -> int:
     `facts` comes from whoever starts us: collecting them is the daemon's, and the two share no code.
     """
     state = StateDir(settings.state_dir.absolute())
-    identity = load_identity(state)
-    lock = DirectoryLock(state.root, name="worker.lock", what="the state directory")
-    lock.acquire()
-    configure(
-        level=settings.log_level,
-        file=state.log("worker"),
-        max_bytes=settings.log_max_bytes,
-        files=settings.log_files,
-        days=settings.log_days,
-    )
-    pidfile.write(state.pid("worker"))
-    try:
+    with running_as("worker", state, settings) as identity:
         asyncio.run(_run(identity, state, settings, facts))
-    finally:
-        pidfile.remove(state.pid("worker"))
-        lock.release()
     return 0
 
 

@@ -27,11 +27,12 @@ class Entry:
 
 NOUNS: Final[dict[str, Entry]] = {
     "exec": Entry("corral.cli.commands.exec", "Run commands on nodes: run, get, list, cancel, logs, retry."),
-    "file": Entry(
-        "corral.cli.commands.file", "Files on nodes: apply, fetch, delete, history, rollback, clear."
+    "file": Entry("corral.cli.commands.file", "Files on nodes: apply, fetch, delete, history, rollback, clear."),
+    "rollout": Entry(
+        "corral.cli.commands.rollout", "Changes in stages: create, status, list, advance, pause, resume, rollback."
     ),
     "node": Entry("corral.cli.commands.node", "Nodes: list, show, set, remove, revoke, top."),
-    "why": Entry("corral.cli.commands.why", "Say why a job or a node stands where it stands."),
+    "why": Entry("corral.cli.commands.why", "Say why a job, a rollout or a node stands where it stands."),
     "token": Entry("corral.cli.commands.token", "Join tokens, which enrol nodes: create, list, revoke."),
     "agent": Entry("corral.cli.commands.agent", "The agent of a node: enroll, status, bundle, list, remove."),
     "audit": Entry("corral.cli.commands.audit", "Who did what: list."),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from corral.sdk.fleet import Fleet, connect
     from corral.sdk.jobs import JobHandle, Run, Submission
     from corral.sdk.models import ApiToken, Job, JoinToken, Line, Node, Preview, Revision, Task, Why
+    from corral.sdk.rollouts import NewRollout, Rollout, RolloutWhy, Stage
     from corral.sdk.sync import SyncFleet, connect_sync
 
 __all__ = [
@@ -26,12 +27,16 @@ __all__ = [
     "JobHandle",
     "JoinToken",
     "Line",
+    "NewRollout",
     "Node",
     "Output",
     "Preview",
     "Revision",
+    "Rollout",
+    "RolloutWhy",
     "Run",
     "Snapshot",
+    "Stage",
     "Submission",
     "SyncFleet",
     "Task",
@@ -49,6 +54,7 @@ _HOME: Final = {
     "fleet": ("Fleet", "connect"),
     "jobs": ("JobHandle", "Run", "Submission"),
     "models": ("ApiToken", "Job", "JoinToken", "Line", "Node", "Preview", "Revision", "Task", "Why"),
+    "rollouts": ("NewRollout", "Rollout", "RolloutWhy", "Stage"),
     "sync": ("SyncFleet", "connect_sync"),
 }
 _MODULE: Final = {name: module for module, names in _HOME.items() for name in names}

@@ -16,6 +16,7 @@ from corral.sdk.context import Context, find_context
 from corral.sdk.files import Files
 from corral.sdk.jobs import JobHandle, Jobs, Run, submission
 from corral.sdk.nodes import Nodes, Tokens
+from corral.sdk.rollouts import Rollouts
 from corral.sdk.system import ApiTokens, System
 
 
@@ -28,6 +29,7 @@ class Fleet:
         self._api = api
         self.jobs = Jobs(api)
         self.files = Files(api)
+        self.rollouts = Rollouts(api)
         self.nodes = Nodes(api)
         self.tokens = Tokens(api)
         self.api_tokens = ApiTokens(api)

@@ -17,9 +17,10 @@ from corral.sdk.files import Files
 from corral.sdk.fleet import Fleet, connect
 from corral.sdk.jobs import JobHandle, Jobs, Run
 from corral.sdk.nodes import Nodes, Tokens
+from corral.sdk.rollouts import Rollouts
 from corral.sdk.system import ApiTokens, System
 
-_WRAPPED = (Fleet, Files, Jobs, JobHandle, Run, Nodes, Tokens, ApiTokens, System)
+_WRAPPED = (Fleet, Files, Jobs, JobHandle, Run, Nodes, Tokens, ApiTokens, System, Rollouts)
 
 
 class LoopThread:

@@ -17,6 +17,7 @@ from corral.domain.ids import OBJECT_ID
     examples=(
         "corral why J01ABC                     why is this job not done, or failed?",
         "corral why J01ABC web-3               and on this node?",
+        "corral why R01ABC                     where does this rollout stand, and why?",
         "corral why web-3                      why is this node offline?",
         'corral why -t \'labels["env"] == "prod"\' web-3   which clause excludes it?',
     ),
@@ -25,7 +26,7 @@ from corral.domain.ids import OBJECT_ID
 @click.argument("node", required=False)
 @target(required=False, help="Explain whether this selector picks the node.")
 async def command(session: Session, id: str, node: str | None, target: str | None) -> None:
-    """Say why a job or a node stands where it stands."""
+    """Say why a job, a rollout or a node stands where it stands."""
     async with session.connect() as fleet:
         if target is not None:
             if node is not None:
@@ -47,6 +48,11 @@ async def command(session: Session, id: str, node: str | None, target: str | Non
 
             story = presence_story(found, session.clock.now())
             session.show(dict(found.raw), names=[id], table=lambda wide: "\n".join(story))
+            return
+        if node is None and id.startswith("R"):
+            story_of = await fleet.rollouts.why(id)
+            said = [f"{id}: {story_of.state}", *(f"  {cell(line)}" for line in story_of.lines)]
+            session.show(dict(story_of.raw), names=[id], table=lambda wide: "\n".join(said))
             return
         why = await fleet.jobs.why(id, node)
     lines = [f"{id}: {why.state}" if why.state else id, *(f"  {cell(line)}" for line in why.lines)]

@@ -117,7 +117,7 @@ class _Setup:
         self._sign("engine", [*hosts, *ALWAYS])
         self._make(keys / "realm.json", lambda: Realm.create(self._clock).save(keys / "realm.json"))
         self._make(keys / "signing.json", lambda: KeyRing.create(self._clock).save(keys / "signing.json"))
-        for name in ("session.key", "nonce.key"):
+        for name in ("session.key", "nonce.key", "artifacts.key"):
             self._make(keys / name, lambda path=keys / name: load_key(path))  # type: ignore[misc]  # bound now
         self._write_config(server_toml(self._root, addresses))
         self._make(self._root / COMPOSE, lambda: _write(self._root / COMPOSE, compose_yaml(self._root, addresses)))

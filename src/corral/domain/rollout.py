@@ -53,6 +53,9 @@ STOP_SECONDS: Final = 30.0
 """How long what was cancelled may take to stop before things go on without it."""
 
 
+_SAID: Final = frozenset({TaskState.FAILED, TaskState.TIMED_OUT, TaskState.CANCELLED})
+
+
 def decide(rollout: Rollout, facts: Facts, now: datetime) -> list[Action]:
     """What to do now; nothing when there is nothing to do but wait."""
     for direction, stages in ((Direction.FORWARD, rollout.stages), (Direction.BACK, rollout.back)):
@@ -260,7 +263,7 @@ def plan_back(rollout: Rollout, facts: Facts) -> PlanBack | None:
         if job is None and stage.job is None:
             continue
         # A job that is gone can say nothing any more: all its nodes may have been touched.
-        touched = [n for n in stage.nodes if n not in planned and (job is None or _touched(job, n))]
+        touched = [n for n in stage.nodes if n not in planned and (job is None or _touched(rollout, job, n))]
         well = {n for n in touched if job is not None and job.tasks[n].state is TaskState.SUCCEEDED}
         bad += [n for n in touched if n not in well]
         good.append([n for n in touched if n in well])
@@ -273,9 +276,15 @@ def plan_back(rollout: Rollout, facts: Facts) -> PlanBack | None:
     return None
 
 
-def _touched(job: JobFact, node: str) -> bool:
+def _touched(rollout: Rollout, job: JobFact, node: str) -> bool:
     task = job.tasks.get(node)
-    return task is not None and task.touched
+    if task is None:
+        return False
+    if rollout.kind == "file" and task.changed is None and task.state in _SAID:
+        # A file task says whether it changed something before it touches anything: one that says nothing had not come that far,
+        # and going back from there would undo somebody else's change.
+        return False
+    return task.touched
 
 
 def _is_back(job: JobFact | None, node: str) -> bool:

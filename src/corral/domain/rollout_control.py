@@ -89,9 +89,10 @@ def roll_back(rollout: Rollout, now: datetime, *, reason: str = "asked for") -> 
         raise _wrong(rollout, "roll back", "its rollback is over")
     if not rollout.settings.can_roll_back:
         raise Invalid(
-            f"cannot roll back rollout {rollout.id!r}: it runs a command, and no command was given that undoes it",
+            f"cannot roll back rollout {rollout.id!r}: nothing is known that undoes it",
             element="rollback_command",
-            hint=f"corral rollout rollback {rollout.id} --rollback-cmd 'what undoes it'",
+            hint="a command undoes nothing by itself, and files need their backup: "
+            f"corral rollout rollback {rollout.id} --rollback-cmd 'what undoes it'",
         )
     return replace(moved(rollout, _S.ROLLING_BACK, reason=reason), rollback_asked_at=now)
 

@@ -90,7 +90,7 @@ def _by_count(strategy: Strategy, nodes: Sequence[str]) -> Iterable[tuple[str, S
         if count == 0 and position != len(strategy.values) - 1:
             raise _bad(str(strategy), "0 means all the rest and can only be the last")
         end = start + int(count) if count else len(nodes)
-        yield (f"{text} nodes" if count else REST), nodes[start:end]
+        yield (f"{count:g} {'node' if count == 1 else 'nodes'}" if count else REST), nodes[start:end]
         start = end
 
 

@@ -100,6 +100,7 @@ class MemoryStageJobs:
                 row.started_at is not None or row.late != "{}" or row.attempt > 1,
                 row.cancel_asked,
                 row.result,
+                [old.result for (of, node, _), old in self._db.attempts.items() if (of, node) == (job, row.node)],
             )
             for row in self._db.tasks.values()
             if row.job == job

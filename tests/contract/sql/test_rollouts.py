@@ -168,3 +168,20 @@ async def test_a_job_behind_a_fence_is_made_only_while_it_holds(
     good = Fence(token=token, rollout=made.id, version=made.resource_version)
     job = make_job()
     assert (await stores.jobs.add(job, [NewTask(node="n1")], operation="op", fence=good)).id == job.id
+
+
+async def test_what_an_earlier_attempt_changed_counts(
+    stores: StoreSet, now: datetime, make_job: Callable[..., Job]
+) -> None:
+    job = make_job()
+    await stores.jobs.add(job, [NewTask(node="n1"), NewTask(node="n2")], operation=None)
+    for attempt, state, changed in ((1, TaskState.FAILED, True), (2, TaskState.SUCCEEDED, False)):
+        said = Outcome(
+            job=job.id, attempt=attempt, seq=1, state=state, finished_at=now.timestamp(), result={"changed": changed}
+        )  # fmt: skip
+        await stores.jobs.apply([Reported(node="n1", outcome=said)], now=now)
+        if attempt == 1:
+            await stores.jobs.retry(job.id, nodes=["n1"], now=now)
+    tasks = await stores.stage_jobs.tasks(job.id)
+    assert (tasks["n1"].state, tasks["n1"].changed, tasks["n1"].started) == (TaskState.SUCCEEDED, True, True)
+    assert tasks["n2"].changed is None

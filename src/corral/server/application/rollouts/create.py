@@ -207,7 +207,9 @@ class Creation:
 def undoing(forward: Change) -> Change | None:
     """What takes a change back without being told: files go to what each node itself had before."""
     spec = forward.spec
-    if not isinstance(spec, FileSpec) or spec.op not in (FileOp.APPLY, FileOp.COPY, FileOp.DELETE) or not spec.backup:
+    if not isinstance(spec, FileSpec) or spec.dry_run or not spec.backup:
+        return None
+    if spec.op not in (FileOp.APPLY, FileOp.COPY, FileOp.DELETE):
         return None
     return Change(
         spec=FileSpec(

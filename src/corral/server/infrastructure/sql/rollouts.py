@@ -7,7 +7,7 @@ the fencing token of the leader's lease, checked in the same statement: a leader
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from corral.server.application.ports.files import Key
 from corral.server.application.ports.rollouts import Change, Changes, RolloutPage, StageJob
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.files import uses_of
+from corral.server.infrastructure.sql.job_rows import attempt_row
 from corral.server.infrastructure.sql.rollout_rows import (
     COLUMNS,
     SELECT,
@@ -65,16 +66,18 @@ _JOBS: Final = Statement(
     "select operation, id, created_at, resource_version, counts from jobs where operation in $in(operations)"
 )
 _OPEN_FILE_ROLLOUTS: Final = Statement("select id, changes from rollouts where attention and kind = 'file'")
-_TASK_COLUMNS: Final = ("node", "state", "started", "cancel_asked", "result")
+_TASK_COLUMNS: Final = ("node", "state", "started", "cancel_asked", "result", "attempt")
 _TASKS: Final = Statement(
     """
     select t.node as node, t.state as state,
            case when t.started_at is not null or t.late <> '{}' or t.attempt > 1 then 1 else 0 end as started,
-           case when t.cancel_asked then 1 else 0 end as cancel_asked, t.result as result
+           case when t.cancel_asked then 1 else 0 end as cancel_asked, t.result as result,
+           t.attempt as attempt
     from tasks t where t.job = :job
     """,
     out=_TASK_COLUMNS,
 )
+_ATTEMPTS: Final = Statement("select node, outcome from task_attempts where job = :job order by node, attempt")
 _STATES: Final = {state.value: state for state in TaskState}
 
 
@@ -162,7 +165,15 @@ class SqlStageJobs:
     async def tasks(self, job: str) -> Mapping[str, TaskFact]:
         async with self._db.read() as tx:
             rows = await tx.rows(_TASKS, job=clean(job))
-        return {row[0]: task_fact(*row[1:]) for row in rows}
+            again = any(row[5] > 1 for row in rows)
+            earlier = await tx.rows(_ATTEMPTS, job=clean(job)) if again else []
+        results: dict[str, list[str]] = {}
+        for node, outcome in earlier:
+            results.setdefault(node, []).append(attempt_row(outcome).result)
+        return {
+            node: task_fact(state, started, cancel_asked, result, results.get(node, ()))
+            for node, state, started, cancel_asked, result, _ in rows
+        }
 
 
 class SqlRolloutUsage:
@@ -177,14 +188,17 @@ class SqlRolloutUsage:
         return uses_of((row[0], json.loads(row[1])["forward"]["spec"]) for row in rows)
 
 
-def task_fact(state: str, started: int, cancel_asked: int, result: str) -> TaskFact:
+def task_fact(state: str, started: int, cancel_asked: int, result: str, earlier: Iterable[str] = ()) -> TaskFact:
+    """`earlier`: the results of its attempts before: what one of them changed, the last one finds as it should be."""
+    changed = _changed(result)
+    if any(_changed(each) for each in earlier):
+        changed = True
+    return TaskFact(state=_STATES[state], started=bool(started), cancel_asked=bool(cancel_asked), changed=changed)
+
+
+def _changed(result: str) -> bool | None:
     changed = json.loads(result).get("changed") if result != "{}" else None
-    return TaskFact(
-        state=_STATES[state],
-        started=bool(started),
-        cancel_asked=bool(cancel_asked),
-        changed=changed if isinstance(changed, bool) else None,
-    )
+    return changed if isinstance(changed, bool) else None
 
 
 def missing(rollout: str) -> NotFound:

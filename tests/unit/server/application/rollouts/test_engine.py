@@ -307,7 +307,7 @@ async def test_a_command_that_nothing_undoes_is_not_rolled_back_without_being_to
     rollout = await room.create(back=None)
     await room.step()
     await room.finish(1)
-    with pytest.raises(Invalid, match="no command was given that undoes it") as caught:
+    with pytest.raises(Invalid, match="nothing is known that undoes it") as caught:
         await room.steering.roll_back(caller, rollout)
     assert "--rollback-cmd" in caught.value.hint
     from corral.domain.job import CommandSpec

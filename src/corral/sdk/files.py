@@ -105,7 +105,7 @@ class Files:
                 )
             body = {"source_path": name, "size": size, "sha256": digest, "mode": mode, "archive": kind}
             given = {key: value for key, value in body.items() if value not in (None, "")}
-            return await self._patiently(lambda: self._once(given, file, progress))
+            return await self._patiently(given, file, progress)
 
     async def _once(self, body: dict[str, Any], file: IO[bytes], progress: Progress) -> Revision:
         """From the announcement to the commit; what came before it is found again by the announcement."""
@@ -126,19 +126,27 @@ class Files:
             progress(offset, size)
         return Revision.from_json(await self._api.call("POST", f"{path}/commit", body={}))
 
-    async def _patiently(self, attempt: Callable[[], Any]) -> Revision:
-        """Again from the announcement while the server is away, or lost the upload or the stored bytes meanwhile."""
+    async def _patiently(self, body: dict[str, Any], file: IO[bytes], progress: Progress) -> Revision:
+        """Again from the announcement while the server is away, or lost the upload or the stored bytes meanwhile.
+
+        A server that never answered is said to be absent at once.
+        """
         clock = self._api.clock
-        heard = clock.monotonic()
+        heard: float | None = None
+
+        def hear(done: int, total: int) -> None:
+            nonlocal heard
+            heard = clock.monotonic()
+            progress(done, total)
+
         failures = 0
         while True:
             try:
-                found: Revision = await attempt()
-                return found
+                return await self._once(body, file, hear)
             except (Unavailable, NotFound, WrongState) as error:
-                known = isinstance(error, Unavailable) and (error.retryable or failures > 0)
+                away = isinstance(error, Unavailable) and error.element != "ca"
                 lost = isinstance(error, (NotFound, WrongState)) and error.element == "upload"
-                if not (known or lost) or clock.monotonic() - heard > PATIENCE_SECONDS:
+                if heard is None or not (away or lost) or clock.monotonic() - heard > PATIENCE_SECONDS:
                     raise
             await clock.sleep(AGAIN.delay(failures))
             failures += 1

@@ -11,6 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from corral.domain.rollout_state import TERMINAL as ROLLOUT_TERMINAL
+from corral.domain.rollout_state import TRANSITIONS as ROLLOUT_TRANSITIONS
+from corral.domain.rollout_state import RolloutState
 from corral.domain.task import TERMINAL, TRANSITIONS, TaskState
 
 
@@ -23,7 +26,16 @@ def task_states() -> str:
     return "\n".join([*lines, "```"])
 
 
-DIAGRAMS = {"task": task_states}
+def rollout_states() -> str:
+    """The mermaid text of domain.rollout.TRANSITIONS."""
+    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> created"]
+    for state in RolloutState:
+        lines += [f"    {state.value} --> {new.value}" for new in RolloutState if new in ROLLOUT_TRANSITIONS[state]]
+    lines += [f"    {state.value} --> [*]" for state in RolloutState if state in ROLLOUT_TERMINAL]
+    return "\n".join([*lines, "```"])
+
+
+DIAGRAMS = {"task": task_states, "rollout": rollout_states}
 
 
 def redraw(text: str) -> str:

@@ -271,9 +271,8 @@ def test_a_rollback_reaches_every_touched_node_once_and_what_failed_first(
     for event in events:
         play(world, event)
     world.crash_in = -1
-    if not world.rollout.back and world.rollout.state is not RolloutState.ROLLED_BACK:
-        if world.rollout.state is not RolloutState.ROLLING_BACK:
-            world.rollout = roll_back(world.rollout, world.now)
+    if not world.rollout.back and world.rollout.state not in (RolloutState.ROLLED_BACK, RolloutState.ROLLING_BACK):
+        world.rollout = roll_back(world.rollout, world.now)
     for _ in range(60):
         world.tick()
         for pick in range(8):

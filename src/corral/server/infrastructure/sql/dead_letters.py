@@ -12,6 +12,8 @@ from corral.server.infrastructure.sql.statements import Statement, as_set
 from corral.server.infrastructure.sql.values import at, clean, seconds
 
 KEPT_PER_HOUR: Final = 100
+LOOK_AGAIN_SECONDS: Final = 60.0
+"""How long a node that has its hundred is not asked for in the database."""
 BODY_BYTES: Final = 4096
 """Enough to see what it was; a node must not fill the database with what nobody can read."""
 _COUNT: Final = Statement(
@@ -29,12 +31,14 @@ class SqlDeadLetters:
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
+        self._full: dict[str, float] = {}
         self.dropped = 0
 
     async def add(self, letters: Sequence[DeadLetter]) -> None:
+        now = seconds(self._clock.now())
+        letters = self._of_nodes_with_room(letters, now)
         if not letters:
             return
-        now = seconds(self._clock.now())
         async with self._db.write() as tx:
             counted = await tx.rows(_COUNT, nodes=as_set({clean(letter.node) for letter in letters}), since=now - 3600)
             kept = {row[0]: int(row[1]) for row in counted}
@@ -42,6 +46,7 @@ class SqlDeadLetters:
                 node = clean(letter.node)[:63]
                 if kept.get(node, 0) >= KEPT_PER_HOUR:
                     self.dropped += 1
+                    self._full[node] = now + LOOK_AGAIN_SECONDS
                     continue
                 kept[node] = kept.get(node, 0) + 1
                 # At most 100 an hour and node, so a statement each does no harm, and bodies are bytes.
@@ -53,6 +58,15 @@ class SqlDeadLetters:
                     reason=clean(letter.reason)[:512],
                     body=letter.body[:BODY_BYTES],
                 )
+
+    def _of_nodes_with_room(self, letters: Sequence[DeadLetter], now: float) -> Sequence[DeadLetter]:
+        """A node that sends nothing but poison must not cost a transaction for each batch of it."""
+        self._full = {node: until for node, until in self._full.items() if until > now}
+        if not self._full:
+            return letters
+        room = [letter for letter in letters if clean(letter.node)[:63] not in self._full]
+        self.dropped += len(letters) - len(room)
+        return room
 
     async def list(self, *, limit: int = 50) -> Sequence[DeadLetter]:
         async with self._db.read() as tx:

@@ -29,7 +29,6 @@ ROGUES: Final = 12
 PER_SECOND: Final = 2000
 """Of all of them together; each stays below what counts as a flood."""
 LETTERS_MAX: Final = 100
-NOISE_SECONDS: Final = 0.05
 _RARE: Final = ("beat", "facts", "metrics", "sync")
 _RARE_EACH_SECOND: Final = 5
 
@@ -175,7 +174,7 @@ async def run(ground: Ground) -> Outcome:
         problems.append(f"dead letters are not bounded: {letters}")
     if not letters:
         problems.append("no dead letter at all: nothing was poison")
-    limit = 2 * measure.percentile(usual, 0.95) + NOISE_SECONDS
+    limit = measure.allowed(usual, ground)
     if measure.percentile(during, 0.95) > limit:
         problems.append(
             f"good traffic took {1000 * measure.percentile(during, 0.95):.0f} ms, {1000 * limit:.0f} is fine"

@@ -17,8 +17,6 @@ from corral.testing.chaos.ground import Fault, Ground, Outcome
 
 PER_SECOND = 50_000
 QUARANTINE_SECONDS = 5.0
-NOISE_SECONDS = 0.05
-"""On two busy cores the flooder itself takes one: what a job may be slower by before it counts."""
 
 
 async def run(ground: Ground) -> Outcome:
@@ -34,7 +32,7 @@ async def run(ground: Ground) -> Outcome:
         for number, kind in enumerate(kinds):
             found = await _flood(field, number, file.nodes[number].node_id, kind, calm)
             figures[kind] = found["figures"]
-            limit = 2 * measure.percentile(usual, 0.95) + NOISE_SECONDS
+            limit = measure.allowed(usual, ground)
             p95 = measure.percentile(found["latencies"], 0.95)
             if found["seconds"] is None or found["seconds"] > QUARANTINE_SECONDS:
                 problems.append(f"{kind}: quarantined after {found['seconds']} s")

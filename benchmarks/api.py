@@ -42,7 +42,8 @@ def fill(database: Path, tasks: int) -> list[str]:
             spec = json.dumps({"argv": ["true"], "timeout": 300, "grace": 5, "max_output": 1 << 26})
             verdict = "succeeded" if set(states) == {"succeeded"} else "failed"
             db.execute(
-                "insert into jobs (id,name,kind,target,spec,state,counts,nodes,pinned,created_at,created_by,expires_at,finished_at,offline,window)"
+                "insert into jobs (id,name,kind,target,spec,state,counts,nodes,pinned,created_at,created_by,expires_at,"
+                "finished_at,offline,window)"
                 " values (?,'','exec','all',?,?,?,?,'sha256:',?,'admin',?,?,'queue',3600)",
                 (job, spec, verdict, counts, NODES, at, at + 3600, at + 2),
             )

@@ -346,7 +346,7 @@ class Child:
         self.connects = 0
 
     async def listen(self):
-        self.server = await asyncio.start_unix_server(self._serve, self.socket_path)
+        self.server = await asyncio.start_unix_server(self._serve, self.socket_path, limit=1 << 20)
         self.plane.deliver = self._deliver
 
     def _deliver(self, subject, data):

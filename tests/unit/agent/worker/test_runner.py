@@ -125,6 +125,15 @@ async def test_a_longer_task_is_announced_and_its_first_output_comes_at_once(rig
     assert 0.3 < end["finished_at"] - end["started_at"] < 3
 
 
+@pytest.mark.parametrize("step", [86400.0, -86400.0])
+async def test_a_clock_put_right_while_a_task_runs_does_not_change_how_long_it_ran(rig, step):
+    rig.run("sh", "-c", "echo first; sleep 0.4")
+    await rig.plane.until(lambda: rig.plane.chunks)
+    rig.worker._time.learn(rig.worker._time.now() + step)
+    end = await rig.plane.end()
+    assert 0.3 < end["finished_at"] - end["started_at"] < 3
+
+
 async def test_tasks_beyond_the_slots_wait_and_are_delivered_at_once(make_rig):
     rig = make_rig(slots=2)
     await (await rig.start()).synced()

@@ -6,6 +6,7 @@ a middle too large to compare line by line is shown as removed and added whole.
 
 from __future__ import annotations
 
+import codecs
 from typing import Final
 
 BYTES_MAX: Final = 1 << 20
@@ -16,12 +17,12 @@ _CONTEXT: Final = 3
 _SNIFF_BYTES: Final = 8192
 
 
-def is_binary(data: bytes) -> bool:
-    """Whether these bytes are no text for people: a NUL early on, or not UTF-8."""
+def is_binary(data: bytes, *, cut: bool = False) -> bool:
+    """Whether these bytes are no text for people: a NUL early on, or not UTF-8. `cut`: the last character may be half."""
     if b"\0" in data[:_SNIFF_BYTES]:
         return True
     try:
-        data.decode()
+        codecs.getincrementaldecoder("utf-8")().decode(data, not cut)
     except UnicodeDecodeError:
         return True
     return False

@@ -48,8 +48,8 @@ async def _file(work: Work, target: Target, limit: int) -> None:
     fd = target.folder.open_read(target.name)
     try:
         data = os.pread(fd, limit, 0)
-        work.result["binary"] = is_binary(data) and is_binary(data[: max(0, len(data) - 3)])
-        work.result["whole"] = len(data) == os.fstat(fd).st_size
+        whole = len(data) == os.fstat(fd).st_size
+        work.result.update(whole=whole, binary=is_binary(data, cut=not whole))
         if os.fstat(fd).st_size <= _HASHED_BYTES_MAX:
             work.result["new"] = await digest_of(fd)
         work.out(data)

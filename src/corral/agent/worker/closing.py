@@ -69,7 +69,7 @@ class Closing:
             attempt.timer.cancel()
             attempt.timer = None
         attempt.exited = True
-        attempt.finished_at = max(finished_at or self._frame.time.now(), attempt.started_at or 0.0)
+        attempt.finished_at = max(finished_at or self._now(attempt), attempt.started_at or 0.0)
         figures: dict[str, Any] = {"detail": shown(detail), "exit_code": code}
         if code is not None and 128 < code <= 128 + signal.NSIG:
             # sh cannot tell `exit 137` from a kill: both are said
@@ -83,6 +83,12 @@ class Closing:
             figures["truncated"] = attempt.output.truncated
         token = new_token()
         self._journal_end(attempt, attempt.report(token, state, reason, **figures), token, unsent)
+
+    def _now(self, attempt: Attempt) -> float:
+        """Of what runs: its start and what the monotonic clock counted since, whatever was learnt of the time meanwhile."""
+        if attempt.phase is not Phase.STARTING or attempt.started_at is None or not attempt.started_mono:
+            return self._frame.time.now()
+        return attempt.started_at + self._frame.clock.monotonic() - attempt.started_mono
 
     def _journal_end(self, attempt: Attempt, report: bytes, token: str, unsent: bool) -> None:
         if self._stopped:

@@ -113,6 +113,7 @@ class Creation:
         stages = plan(
             wanted.strategy, nodes, labels=lambda node: self._fleet.get(node).labels, resolve=self._fleet.resolve
         )
+        labels = self._labels(nodes)
         settings = self._settings(wanted, stages)
         changes = await self._changes(caller, wanted, settings)
         for gate in settings.gates:
@@ -137,7 +138,7 @@ class Creation:
         planned = Planned(
             rollout=rollout,
             offline=[node for node in nodes if node not in online],
-            labels=self._labels(nodes),
+            labels=labels,
             comparison=None if previous is None else compare(previous, rollout),
         )
         return planned, changes

@@ -51,7 +51,9 @@ class SocketLink:
         while line := await reader.readline():
             message = json.loads(line)
             if "many" in message:
-                self.waiting.pop(message["id"]).set_result(message["many"])
+                future = self.waiting.pop(message["id"])
+                if not future.done():  # whoever asked may have been stopped meanwhile
+                    future.set_result(message["many"])
                 continue
             data = base64.b64decode(message["data"])
             if "id" in message:

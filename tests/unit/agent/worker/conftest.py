@@ -344,6 +344,7 @@ class Child:
         self.root, self.socket_path, self.plane = root, socket_path, plane
         self.process, self.writer, self.server = None, None, None
         self.connects = 0
+        self.prefix = []
 
     async def listen(self):
         self.server = await asyncio.start_unix_server(self._serve, self.socket_path, limit=1 << 20)
@@ -384,7 +385,7 @@ class Child:
         script = Path(__file__).with_name("child_worker.py")
         key = base64.b64encode(self.plane.signer.public).decode()
         self.process = subprocess.Popen(
-            [sys.executable, str(script), str(self.root), str(self.socket_path), key],
+            [*self.prefix, sys.executable, str(script), str(self.root), str(self.socket_path), key],
             env={**os.environ, **{k: str(v) for k, v in environment.items()}},
         )
 

@@ -139,6 +139,19 @@ async def test_before_the_first_sync_an_expired_looking_task_waits_for_the_time(
     assert (await rig.plane.end())["state"] == "succeeded"
 
 
+async def test_after_the_servers_clock_was_put_back_no_task_is_given_up_by_the_old_time(rig, tmp_path):
+    command, runs = marker(tmp_path)
+    asked = len(rig.plane.syncs)
+    rig.worker._time._learnt_at -= 60  # the last answer is a minute old, and then somebody corrects the server's clock
+    rig.plane.offset -= 7200
+    wire = rig.plane.task("J1", argv=list(command), not_after=rig.plane.now() + 600)
+    rig.plane.pending = [wire]
+    rig.plane.push("task", wire)
+    assert (await rig.plane.end("J1"))["state"] == "succeeded"
+    assert len(rig.plane.syncs) > asked
+    assert runs() == 1
+
+
 async def test_a_cancel_before_its_task_keeps_it_from_ever_running(rig, tmp_path):
     command, runs = marker(tmp_path)
     rig.plane.push("cancel", rig.plane.cancel("J1", 2))

@@ -36,13 +36,13 @@ from corral.runtime.threads import in_thread
 
 log = logging.getLogger("corral.worker.blobs")
 
-_BATCH_FIRST, _BATCH_MAX = 8, 32
+_BATCH_FIRST, _BATCH_MAX = 8, 16
 """Messages of 128 KiB asked for at once; the first batches find out what the line carries."""
 _BATCH_SECONDS: Final = 0.5
 """A batch that takes longer is halved, one that takes a quarter of it is doubled."""
 _ASK_SECONDS: Final = 30.0
 _AT_ONCE: Final = 2
-"""Downloads at a time: more would only share the line, and each holds two batches in memory."""
+"""Downloads at a time: more would only share the line. Each holds two batches in memory, of a size they share."""
 _INLINE_BYTES: Final = 256 << 10
 _AGAIN: Final = Backoff(delays_seconds=(0.2, 0.5, 1, 2, 5))
 _MISSING_TRIES: Final = 4
@@ -93,6 +93,7 @@ class Blobs:
         self._leaving: dict[str, asyncio.Task[TaskFailed | None]] = {}
         self._leased: dict[str, int] = {}
         self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._active = 0
         self.chunks_opened = 0
 
     async def lease(self, digest: str, size: int, blob: Blob | None, *, bandwidth: int = 0) -> Lease:
@@ -189,6 +190,7 @@ class Blobs:
             # its thread may still write to the partial file
             await asyncio.wait([before])
         async with self._turn:
+            self._active += 1
             try:
                 for resume in (True, False):
                     part = Partial(self._root, digest, size, blob, resume=resume)
@@ -212,6 +214,8 @@ class Blobs:
                 # a full disk gets its space back; another try begins anew
                 part.discard()
                 raise os_failure("store the file in", str(self._root), error) from None
+            finally:
+                self._active -= 1
 
     async def _fill(self, part: Partial, download: _Download) -> None:
         """Every chunk that is missing, in order: ask for a batch, and while the next is on its way open and write the last."""
@@ -259,6 +263,7 @@ class Blobs:
         missing = tries = 0
         clock = self._frame.clock
         while True:
+            batch = min(batch, _BATCH_MAX // max(1, self._active))
             for bucket in (self._bucket, download.rate):
                 if bucket is not None and bucket.rate > 0:
                     # never more at once than a quarter of a second carries

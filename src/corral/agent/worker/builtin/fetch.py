@@ -18,7 +18,7 @@ from corral.domain.artifact import FileSpec
 from corral.runtime.limits import TokenBucket
 from corral.runtime.threads import in_thread
 
-_PIECE_BYTES: Final = 4 << 20
+_PIECE_BYTES: Final = 1 << 20
 
 
 async def fetch(spec: FileSpec, work: Work) -> None:

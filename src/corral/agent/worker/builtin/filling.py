@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 _INLINE_BYTES: Final = 256 << 10
-_BUFFER_BYTES: Final = 1 << 20
+_BUFFER_BYTES: Final = 256 << 10
 _PIECE_BYTES: Final = 32 << 20
 """What one call of a thread does: some tens of milliseconds, so that a cancellation is felt soon."""
 _NO_COPY_RANGE: Final = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)

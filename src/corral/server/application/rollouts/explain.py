@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from corral.domain.ids import check_object_id
 from corral.domain.rollout_facts import JobFact, tally
 from corral.domain.rollout_state import (
     Direction,
@@ -43,6 +44,7 @@ class RolloutExplaining:
 
     async def why(self, caller: Caller, rollout: str) -> RolloutExplanation:
         """Raises NotFound."""
+        check_object_id(rollout, "R", element="rollout")
         found = await self._store.get(rollout)
         jobs = (await self._facts.jobs(found)) if found.started or found.back else {}
         return RolloutExplanation(
@@ -107,6 +109,8 @@ def _next(rollout: Rollout) -> list[str]:
         job = rollout.stages[min(rollout.current, len(rollout.stages) - 1)].job
         mend = f"corral exec get {job} --with-output, corral exec retry {job}, then corral rollout resume {id_}"
         return [f"Next: {mend}; or {back}."]
+    if rollout.state in (RolloutState.CREATED, RolloutState.ROLLING_BACK):
+        return [f"Next: corral rollout status --follow {id_}."]
     if rollout.state is RolloutState.RUNNING:
         after = "it is rolled back" if rollout.settings.on_failure is OnFailure.ROLLBACK else "it pauses"
         return [f"When a stage fails {after}.", f"Next: corral rollout status --follow {id_}."]

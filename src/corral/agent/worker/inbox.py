@@ -124,8 +124,8 @@ class Inbox:
         if self._superseded(attempt, rows):
             return
         if time.now() > attempt.not_after:
-            if not time.synced:
-                # by a clock that nobody confirmed: ask for the time before giving the task up
+            if not time.fresh:
+                # by a clock that nobody confirmed lately: ask for the time before giving the task up; the answer brings it again
                 self._ask_sync()
                 return
             self._runner.refuse(attempt, TaskState.EXPIRED, Reason.NOT_DELIVERED, "it came after its deadline")

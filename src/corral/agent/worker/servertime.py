@@ -12,18 +12,30 @@ from typing import Final
 from corral.runtime.clock import Clock
 
 SKEW_SHOWN_SECONDS: Final = 30.0
+FRESH_SECONDS: Final = 1.0
+"""How long after an answer its time is beyond doubt: somebody may put the server's clock right at any moment."""
 
 
 class ServerTime:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._offset: float | None = None
+        self._learnt_at = float("-inf")
         self.floor = 0.0
 
     @property
     def synced(self) -> bool:
         """Whether an answer of this run told the time."""
         return self._offset is not None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether an answer told the time just now. What would be given up for good waits for that."""
+        return self._clock.monotonic() - self._learnt_at <= FRESH_SECONDS
+
+    def doubt(self) -> None:
+        """The link is new, and who answers there may have another clock: nothing is fresh until it told."""
+        self._learnt_at = float("-inf")
 
     def now(self) -> float:
         if self._offset is not None:
@@ -32,7 +44,8 @@ class ServerTime:
 
     def learn(self, server_now: float) -> None:
         """A fresh, signed answer said it is `server_now`. The first wins until one differs by more than its journey explains."""
-        offset = server_now - self._clock.monotonic()
+        self._learnt_at = self._clock.monotonic()
+        offset = server_now - self._learnt_at
         # an answer can only be late, so the largest offset seen is the closest to the truth; a step back by more is a server
         # whose clock was put right
         if self._offset is None or offset > self._offset or self._offset - offset > SKEW_SHOWN_SECONDS:

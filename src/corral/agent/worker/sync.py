@@ -57,6 +57,7 @@ class Sync:
 
     async def connected(self) -> None:
         """The link's hook: after a (re)connect everything may have been missed."""
+        self._frame.time.doubt()
         self._connected.set()
         self._connected = asyncio.Event()
         self._asked_at = float("-inf")

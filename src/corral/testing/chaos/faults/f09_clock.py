@@ -38,10 +38,10 @@ async def run(ground: Ground) -> Outcome:
                 await field.stack.online(4, selector=f"{field.prefix}-* and online")
                 problems += await _good_work(field, f"server at {offset:+g} s")
                 steps += 1
-        await field.stack.stop_server()
-        await field.stack.start_server(env=_beats())
-        await field.stack.online(4, selector=f"{field.prefix}-* and online")
-        problems += await _good_work(field, "all right again")
+            await field.stack.stop_server()
+            await field.stack.start_server(env=_beats())
+            await field.stack.online(4, selector=f"{field.prefix}-* and online")
+            problems += await _good_work(field, "the server right again")
         problems += await _expiry(field, full=ground.scale == "full")
         judged = await field.judge(outputs=False)
     problems += judged.problems

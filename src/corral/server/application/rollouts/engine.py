@@ -69,9 +69,12 @@ class RolloutDriver:
         try:
             while True:
                 self._woken.clear()
+                began = self._clock.monotonic()
                 busy = await self.step()
+                # A stage of ten thousand nodes takes a while to look at: never more than a tenth of the server's time.
+                rest = max(BUSY_SECONDS if busy else IDLE_SECONDS, 10 * (self._clock.monotonic() - began))
                 try:
-                    async with asyncio.timeout(BUSY_SECONDS if busy else IDLE_SECONDS):
+                    async with asyncio.timeout(rest):
                         await self._woken.wait()
                 except TimeoutError:
                     pass

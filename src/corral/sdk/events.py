@@ -196,8 +196,9 @@ class JobView:
         return self.ended or all(task.open or self.complete(task) for task in self.tasks.values())
 
     def result(self) -> Job:
-        """The job with its tasks, by node."""
-        return replace(self.job, tasks=tuple(self.tasks[node] for node in sorted(self.tasks)))
+        """The job with its tasks, by node. Counts are those of the tasks: the job's own may be older than the last task event."""
+        counts = self.counts if len(self.tasks) == self.job.nodes else self.job.counts
+        return replace(self.job, counts=counts, tasks=tuple(self.tasks[node] for node in sorted(self.tasks)))
 
 
 def _rank(task: Task) -> int:

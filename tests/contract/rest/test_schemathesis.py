@@ -75,7 +75,9 @@ def server() -> Iterator[Running]:
         thread.join(START_SECONDS)
 
 
-ROOMS: dict[str, Any] = {name: object() for name in ("nodes", "jobs", "files", "rollouts", "access", "system", "simulated")}
+ROOMS: dict[str, Any] = {
+    name: object() for name in ("nodes", "jobs", "files", "rollouts", "access", "system", "simulated")
+}
 SCHEMA = schemathesis.openapi.from_dict(json.loads(Document(ROUTES, ROOMS, version="test").json()))
 # Streams do not end by themselves, and logging in or out changes who the test is.
 LEFT_OUT = ("/events", "/output", "/login", "/logout", "/refresh")

@@ -142,7 +142,11 @@ class Database:
     def _said(self, error: Exception) -> Exception:
         """Errors of the database in our words; anything else that passes through a block stays what it is."""
         unfit = isinstance(error, OverflowError) and "SQLite" in str(error)
-        if unfit or isinstance(error, sqlite3.Error | OSError) or type(error).__module__.startswith(("sqlalchemy", "psycopg")):
+        if (
+            unfit
+            or isinstance(error, sqlite3.Error | OSError)
+            or type(error).__module__.startswith(("sqlalchemy", "psycopg"))
+        ):
             return translate(error, self.name)
         return error
 

@@ -47,6 +47,7 @@ class FakeEngine:
         self._script = script
         self.connections = 0
         self.got = b""
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> FakeEngine:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -55,10 +56,18 @@ class FakeEngine:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for task, writer in self._serving.items():
+            writer.transport.abort()
+            task.cancel()
+        if self._serving:
+            await asyncio.wait(self._serving)
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving[task] = writer
         try:
             await self._script(reader, writer)
         except OSError:

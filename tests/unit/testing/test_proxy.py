@@ -61,7 +61,7 @@ async def test_delay_and_bandwidth_take_their_time(echo: int) -> None:
             began = time.monotonic()
             writer.write(b"x" * size)
             await asyncio.wait_for(reader.readexactly(size), 10)
-            assert time.monotonic() - began >= least
+            assert time.monotonic() - began >= least - 0.02  # a timer of the loop may be a tick early
         writer.close()
 
 

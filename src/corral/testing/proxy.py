@@ -99,10 +99,10 @@ class Pipe:
             rate = self._shape.bytes_per_second
             for start in range(0, len(data), 1024 if rate else CHUNK_BYTES):
                 part = data[start : start + (1024 if rate else CHUNK_BYTES)]
-                self._writer.write(part)
-                await self._writer.drain()
                 if rate:
                     await self._clock.sleep(len(part) / rate)
+                self._writer.write(part)
+                await self._writer.drain()
 
 
 class Conversation:

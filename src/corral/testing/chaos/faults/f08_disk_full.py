@@ -90,6 +90,12 @@ async def mount(where: Path, size: str) -> None:
         raise OSError(f"cannot mount a tmpfs at {where}")
 
 
+async def unmount(where: Path) -> None:
+    """The namespace would end it too, but the folder below could not be removed before."""
+    process = await asyncio.create_subprocess_exec("umount", "--lazy", str(where), stderr=asyncio.subprocess.DEVNULL)
+    await process.wait()
+
+
 def fill(folder: Path) -> None:
     """To the last byte: a little and a little less, until nothing goes."""
     with (folder / BALLAST).open("ab", buffering=0) as file:
@@ -117,6 +123,8 @@ async def field_on(
         yield Field(fleet=lambda: stack.fleet, folder=folder, rng=rng, clock=clock, prefix="disk", stack=stack)
     finally:
         await stack.close()
+        for name, _ in reversed(mounts):
+            await unmount(folder / name)
 
 
 async def timed(clock: Clock, call: Awaitable[Any]) -> tuple[float, CorralError | None]:

@@ -42,6 +42,8 @@ class NatsPyLink:
     def subscribe(self, subject: str, handler: Handler) -> None:
         self._wanted.append((subject, handler))
 
+    def resubscribe(self) -> None: ...  # the reference has no such thing: it never loses one by itself
+
     async def run(self, ready: Callable[[], None]) -> None:
         self._client = await nats.connect(self._url, inbox_prefix="_INBOX_n.reference")
         try:

@@ -157,3 +157,17 @@ async def test_two_links_of_one_node_do_not_take_each_others_answers(rig: Any) -
     second = await rig.link()
     answers = await asyncio.gather(first.request("t.both", b""), second.request("t.both", b""))
     assert [answer.data for answer in answers] == [b"yes", b"yes"]
+
+
+async def test_subscriptions_said_anew_still_bring_each_message_once(rig: Any) -> None:
+    got: list[bytes] = []
+    link = await rig.link(("t.anew.>", lambda message: got.append(message.data)))
+    await link.publish("t.anew.a", b"1")
+    await until(lambda: len(got) == 1)
+    link.resubscribe()
+    await link.flush()
+    for data in (b"2", b"3"):
+        await link.publish("t.anew.a", data)
+    await until(lambda: len(got) >= 3)
+    await link.flush()
+    assert got == [b"1", b"2", b"3"]

@@ -134,6 +134,11 @@ class NatsLink:
         if self._connection is not None:
             self._connection.write(wire.sub(subject, self._sids))
 
+    def resubscribe(self) -> None:
+        if self._connection is not None:
+            entries = self._subscriptions.items()
+            self._connection.write(b"".join(wire.unsub(sid) + wire.sub(entry.subject, sid) for sid, entry in entries))
+
     async def publish(
         self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:

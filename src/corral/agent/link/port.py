@@ -41,6 +41,10 @@ class Link(Protocol):
 
     def subscribe(self, subject: str, handler: Handler) -> None: ...
 
+    def resubscribe(self) -> None:
+        """Say every subscription anew, for an engine that has lost one; what arrives just then may be missed. No link: no effect."""
+        ...
+
     async def publish(
         self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:

@@ -206,6 +206,10 @@ def sub(subject: str, sid: int) -> bytes:
     return f"SUB {check_subject(subject, wildcards=True)} {sid}\r\n".encode()
 
 
+def unsub(sid: int) -> bytes:
+    return f"UNSUB {sid}\r\n".encode()
+
+
 def pub(subject: str, data: bytes, reply: str = "", headers: Mapping[str, str] | None = None) -> bytes:
     """PUB or HPUB. Raises ValueError for a subject or header that would end the line: nothing may be smuggled in."""
     check_subject(subject)

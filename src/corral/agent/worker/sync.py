@@ -134,9 +134,13 @@ class Sync:
                 await self._frame.link.request(self._subject, encode(request))
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     return await self._answer
-            except (LinkDown, TimeoutError):
+            except (LinkDown, TimeoutError) as error:
                 if self._answer.done() and not self._answer.cancelled():
                     return self._answer.result()
+                if isinstance(error, TimeoutError):
+                    # The engine took the question and no answer came: nobody answers just now, or we cannot hear. While it
+                    # takes new claims, nats-server 2.15 can lose what a client subscribes to across accounts just then.
+                    self._frame.link.resubscribe()
             await self._pause(_AGAIN.delay(tries))
             tries += 1
 

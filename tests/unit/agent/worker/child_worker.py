@@ -25,6 +25,9 @@ class SocketLink:
     def subscribe(self, subject, handler):
         self.handlers.append((subject.removesuffix(">"), handler))
 
+    def resubscribe(self):
+        pass
+
     async def request(self, subject, data, *, timeout_seconds=5.0, headers=None):
         if not self.connected:
             raise LinkDown("no link")

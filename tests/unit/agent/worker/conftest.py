@@ -50,12 +50,17 @@ class FakeLink:
 
     def __init__(self, plane):
         self.plane, self.connected, self.hooks, self.handlers = plane, False, [], []
+        self.resubscribed, self.deaf = 0, False
 
     def on_connect(self, hook):
         self.hooks.append(hook)
 
     def subscribe(self, subject, handler):
         self.handlers.append((subject.removesuffix(">"), handler))
+
+    def resubscribe(self):
+        self.resubscribed += 1
+        self.deaf = False
 
     async def publish(self, subject, data, *, reply="", headers=None):
         if not self.connected:
@@ -83,6 +88,8 @@ class FakeLink:
         pass
 
     def deliver(self, subject, data):
+        if self.deaf:
+            return
         for prefix, handler in self.handlers:
             if subject.startswith(prefix):
                 handler(LinkMessage(subject, data))

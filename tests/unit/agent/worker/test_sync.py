@@ -189,3 +189,15 @@ async def test_with_a_full_spool_new_tasks_wait(make_rig):
     rig.plane.receipt(*[r["token"] for r in rig.plane.reports])
     for number in range(5):
         await rig.plane.end(f"J{number}")
+
+
+async def test_a_node_that_is_not_heard_of_any_more_says_its_subscriptions_anew(rig, monkeypatch):
+    """The engine takes our questions, and what it sends us is lost: it has forgotten that we listen."""
+    monkeypatch.setattr("corral.agent.worker.sync._ANSWER_SECONDS", 0.1)
+    rig.link.deaf = True
+    rig.plane.pending = [rig.plane.task("J1", argv=["true"])]
+    before = rig.worker.status()["syncs"]
+    await rig.link.connect()
+    assert (await rig.plane.end("J1"))["state"] == "succeeded"
+    assert rig.link.resubscribed == 1
+    assert rig.worker.status()["syncs"] > before

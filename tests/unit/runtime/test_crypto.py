@@ -120,3 +120,40 @@ def test_an_interpreter_without_libcrypto_and_pynacl_says_what_to_install(monkey
     monkeypatch.setitem(__import__("sys").modules, "nacl.bindings", None)
     with pytest.raises(Unsupported, match="no PyNaCl"):
         crypto.ed25519_sign(bytes(32), b"data")
+
+
+@given(
+    key=st.binary(min_size=32, max_size=32),
+    nonce=st.binary(min_size=12, max_size=12),
+    plain=st.binary(max_size=300),
+    aad=st.binary(max_size=40),
+)
+def test_data_beside_the_text_is_bound_and_agrees_with_another_implementation(
+    key: bytes, nonce: bytes, plain: bytes, aad: bytes
+) -> None:
+    sealed = crypto.aes_gcm_seal(key, nonce, plain, aad)
+    assert sealed == AESGCM(key).encrypt(nonce, plain, aad or None)
+    assert crypto.aes_gcm_open(key, nonce, sealed, aad) == plain
+    with pytest.raises(ValueError, match="altered"):
+        crypto.aes_gcm_open(key, nonce, sealed, aad + b"x")
+
+
+@given(texts=st.lists(st.binary(max_size=64), max_size=6), flip=st.integers(0, 79))
+def test_an_opener_opens_one_after_the_other_and_goes_on_after_a_bad_one(texts: list[bytes], flip: int) -> None:
+    key, aad = b"k" * 32, b"beside"
+    opener = crypto.GcmOpener(key, 64)
+    try:
+        for number, text in enumerate(texts):
+            nonce = number.to_bytes(12, "big")
+            sealed = crypto.aes_gcm_seal(key, nonce, text, aad)
+            bad = bytearray(sealed)
+            bad[flip % len(bad)] ^= 1
+            for wrong in ((nonce, bytes(bad), aad), (b"n" * 12, sealed, aad), (nonce, sealed, b"")):
+                with pytest.raises(ValueError, match="altered"):
+                    opener.open(*wrong)
+            assert bytes(opener.open(nonce, sealed, aad)) == text
+        for length in (0, 15, 64 + 17):
+            with pytest.raises(ValueError, match="too"):
+                opener.open(b"n" * 12, bytes(length), aad)
+    finally:
+        opener.close()

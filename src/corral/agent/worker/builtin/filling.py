@@ -94,7 +94,7 @@ async def read_all(fd: int, limit: int) -> bytes:
     return await in_thread(os.pread, fd, limit, 0)
 
 
-def write_all(fd: int, data: bytes, offset: int) -> None:
+def write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
     """All of `data` at `offset`, however often the system takes only a part."""
     view = memoryview(data)
     while view:

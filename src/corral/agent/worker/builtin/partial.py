@@ -57,6 +57,7 @@ class Partial:
         self._record = f"{root}/{digest}.at"
         self._fd = self._record_fd = -1
         self._hash = hashlib.sha256()
+        self._opener = crypto.GcmOpener(blob.key, PLAIN_CHUNK_BYTES)
         self.chunks = 0
         self.sequence = 1
 
@@ -100,9 +101,9 @@ class Partial:
             number = self.chunks
             length = min(PLAIN_CHUNK_BYTES, self._size - number * PLAIN_CHUNK_BYTES)
             try:
-                plain = crypto.aes_gcm_open(self.blob.key, number.to_bytes(12, "big"), message.data, self._aad)
+                plain = self._opener.open(number.to_bytes(12, "big"), message.data, self._aad)
             except ValueError:
-                plain = b""
+                plain = memoryview(b"")
             if len(plain) != length or not plain:
                 raise Corrupt(
                     f"cannot use the file: chunk {number + 1} of {self.blob.chunks} was altered on its way or in the engine",
@@ -135,3 +136,4 @@ class Partial:
             if fd >= 0:
                 os.close(fd)
         self._fd = self._record_fd = -1
+        self._opener.close()

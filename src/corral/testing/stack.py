@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
 import sys
 import tempfile
+import urllib.request
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from corral.domain.errors import CorralError, Unavailable
 from corral.runtime.clock import Clock, SystemClock
@@ -24,6 +27,7 @@ from corral.server.infrastructure.pki.ca import Authority
 from corral.testing.ports import free_port
 from corral.testing.sim.identities import FleetFile, make
 from corral.testing.sim.main import register, spool_folder
+from corral.testing.sim.spread import processes_for
 
 
 class Stack:
@@ -120,10 +124,15 @@ class Stack:
         if self.server is not None:
             await _end(self.server)
 
-    async def links(self) -> int:
-        """How many nodes' links the engine has now."""
-        answer = await self.fleet.call("GET", "/system")
-        return int(answer["nodes"]["online"])
+    async def connections(self) -> int:
+        """How many connections the engine says it has, the server's own included; raises Unavailable while it does not answer."""
+        folder = self.data / "engine"
+        try:
+            ports = json.loads((folder / f"nats-server_{self.engine_pid}.ports").read_text())
+            answer = await asyncio.to_thread(_get_json, ports["monitoring"][0] + "/varz")
+        except (OSError, ValueError, LookupError) as error:
+            raise Unavailable(f"cannot ask the engine for its connections: {error}") from None
+        return int(answer["connections"])
 
     def log_tail(self, characters: int = 3000) -> str:
         return (self.folder / "server.log").read_text(errors="replace")[-characters:]
@@ -141,7 +150,7 @@ class Stack:
         self,
         count: int,
         *,
-        processes: int = 2,
+        processes: int | None = None,
         flags: Sequence[str] = (),
         prefix: str = "sim",
         engine_url: str | None = None,
@@ -154,10 +163,10 @@ class Stack:
         await self.start_hosts(processes=processes, flags=flags)
         await self.online(count)
 
-    async def start_hosts(self, *, processes: int = 2, flags: Sequence[str] = ()) -> None:
+    async def start_hosts(self, *, processes: int | None = None, flags: Sequence[str] = ()) -> None:
         assert self.fleet_file is not None and self.spool is not None
         count = len(FleetFile.load(self.fleet_file).nodes)
-        share = -(-count // processes)
+        share = -(-count // (processes or processes_for(count)))
         self.host_argv = [
             [
                 sys.executable,
@@ -211,6 +220,11 @@ class Stack:
             os.kill(self.engine_pid, signal.SIGKILL)  # only there when the server was killed -9 and not started again
         if self.spool is not None:
             shutil.rmtree(self.spool, ignore_errors=True)
+
+
+def _get_json(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # the engine's own loopback address
+        return dict(json.load(answer))
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

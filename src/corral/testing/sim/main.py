@@ -18,6 +18,7 @@ from corral.runtime.clock import Clock, SystemClock
 from corral.runtime.files import private_dir
 from corral.sdk import Fleet, connect
 from corral.testing.sim.identities import BATCH, FleetFile, SimulatedIdentity, make
+from corral.testing.sim.spread import processes_for
 
 _EXAMPLES = """\
 examples:
@@ -38,7 +39,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("nodes", type=int, metavar="N", help="how many nodes")
     parser.add_argument("--no-exec", action="store_true", help="report success without starting a process")
-    parser.add_argument("--processes", type=int, default=2, metavar="P", help="processes to spread over (default 2)")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        metavar="P",
+        help="processes to spread over (default: 2, more where open files are limited)",
+    )
     parser.add_argument("--prefix", default="sim", help="node ids are PREFIX-00001 and so on")
     parser.add_argument("--spool", type=Path, metavar="DIR", help="journals and spools (default: a tmpfs folder)")
     parser.add_argument("--keep", action="store_true", help="leave the nodes enrolled and the spool in place")
@@ -47,6 +53,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(words)
     if not 1 <= options.nodes <= 50_000:
         parser.error(f"N is {options.nodes}: expected 1 to 50000")
+    options.processes = options.processes or processes_for(options.nodes)
     return options
 
 

@@ -137,8 +137,13 @@ class EmbeddedEngine:
         write_atomic(self._config, text.encode(), durable=False)
         for stale in self._directory.glob("nats-server_*.ports"):
             stale.unlink()
-        limit = engine_config.memory_limit_mib(2 * claims.nodes)
-        environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self._directory), "GOMEMLIMIT": f"{limit}MiB"}
+        limit = engine_config.memory_limit_mib(2 * claims.nodes, _machine_mib())
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(self._directory),
+            "GOMEMLIMIT": f"{limit}MiB",
+            "GOGC": str(engine_config.GC_PERCENT),
+        }
         self._process = await EngineProcess.start(program, self._config, environment)
         await self._until_well(self._process)
         self.starts += 1
@@ -212,3 +217,7 @@ class EmbeddedEngine:
             return "no log"
         bad = [line for line in lines if "[FTL]" in line or "[ERR]" in line] or lines or ["no log"]
         return bad[-1][-300:]
+
+
+def _machine_mib() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20

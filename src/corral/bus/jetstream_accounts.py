@@ -31,6 +31,8 @@ class JetStreamAccounts:
     def __init__(self, connection: Connection, nodes_account: str) -> None:
         self._connection = connection
         self._account = nodes_account
+        self._keys: dict[str, str] = {}
+        """Link → user nkey, as events and the last full list told: naming the user costs the engine a signature check a link."""
         self._servers = 0
         """How many the engine has, once that is known: nobody has to be waited for in vain then."""
 
@@ -49,14 +51,21 @@ class JetStreamAccounts:
 
         def receive(message: Msg) -> None:
             event = _event(message)
-            if event is not None:
-                handler(event)
+            if event is None:
+                return
+            if event.connected:
+                self._keys[event.link] = event.key
+            else:
+                self._keys.pop(event.link, None)
+            handler(event)
 
         for kind in ("CONNECT", "DISCONNECT"):
             await self._connection.subscribe(f"$SYS.ACCOUNT.{self._account}.{kind}", receive)
 
     async def connected_keys(self) -> frozenset[str]:
-        return frozenset(await self.sent_by_key())
+        rows = await self._connections(named=True)
+        self._keys = {link: key for link, (key, _) in rows.items() if key}
+        return frozenset(self._keys.values())
 
     async def received(self) -> int:
         documents = await self._ask_all("STATSZ", b"")
@@ -64,16 +73,30 @@ class JetStreamAccounts:
         return sum(int(document.get("statsz", {}).get("received", {}).get("msgs", 0)) for document in documents)
 
     async def sent_by_key(self) -> Mapping[str, int]:
+        rows = await self._connections(named=False)
+        if any(link not in self._keys for link in rows):
+            rows = await self._connections(named=True)
+            self._keys = {link: key for link, (key, _) in rows.items() if key}
         sent: Counter[str] = Counter()
-        for document in await self._ask_all("CONNZ", self._query(0)):
+        for link, (_, count) in rows.items():
+            if link in self._keys:
+                sent[self._keys[link]] += count
+        return sent
+
+    async def _connections(self, *, named: bool) -> Mapping[str, tuple[str, int]]:
+        """Link → (user nkey if `named`, messages taken in from it)."""
+        rows: dict[str, tuple[str, int]] = {}
+        for document in await self._ask_all("CONNZ", self._query(0, named=named)):
             server, total, page = _page(document)
-            sent.update(page)
+            rows |= page
             for offset in range(PAGE, total, PAGE):
                 answer = await self._connection.request(
-                    f"$SYS.REQ.SERVER.{server}.CONNZ", self._query(offset), timeout_seconds=CLAIMS_SECONDS
+                    f"$SYS.REQ.SERVER.{server}.CONNZ",
+                    self._query(offset, named=named),
+                    timeout_seconds=CLAIMS_SECONDS,
                 )
-                sent.update(_page(json.loads(answer.data))[2])
-        return sent
+                rows |= _page(json.loads(answer.data))[2]
+        return rows
 
     async def _ask_all(self, what: str, query: bytes) -> list[dict[str, Any]]:
         """One question to every server of the engine; at least one has to answer."""
@@ -100,8 +123,8 @@ class JetStreamAccounts:
             raise BusError(f"cannot ask the engine for {what}: no answer", element="engine", retryable=True)
         return documents
 
-    def _query(self, offset: int) -> bytes:
-        return json.dumps({"acc": self._account, "auth": True, "limit": PAGE, "offset": offset, "state": 0}).encode()
+    def _query(self, offset: int, *, named: bool) -> bytes:
+        return json.dumps({"acc": self._account, "auth": named, "limit": PAGE, "offset": offset, "state": 0}).encode()
 
 
 def _active_servers(document: dict[str, Any]) -> int:
@@ -109,15 +132,14 @@ def _active_servers(document: dict[str, Any]) -> int:
     return int(document.get("statsz", {}).get("active_servers", 0))
 
 
-def _page(document: dict[str, Any]) -> tuple[str, int, Mapping[str, int]]:
-    """(server id, connections in all, key → messages taken in from it, on this page)"""
-    data = document.get("data", {})
-    sent: Counter[str] = Counter()
-    for row in data.get("connections", ()):
-        key = str(row.get("nkey") or row.get("authorized_user", ""))
-        if key:
-            sent[key] += int(row.get("in_msgs", 0))
-    return str(document["server"]["id"]), int(data.get("total", 0)), sent
+def _page(document: dict[str, Any]) -> tuple[str, int, dict[str, tuple[str, int]]]:
+    """(server id, connections in all, link → (user nkey or empty, messages taken in from it) on this page)"""
+    server, data = str(document["server"]["id"]), document.get("data", {})
+    rows = {
+        f"{server}/{row['cid']}": (str(row.get("nkey") or row.get("authorized_user", "")), int(row.get("in_msgs", 0)))
+        for row in data.get("connections", ())
+    }
+    return server, int(data.get("total", 0)), rows
 
 
 def _event(message: Msg) -> LinkEvent | None:

@@ -17,7 +17,7 @@ from corral.domain.job import Job, JobState, TaskSpec
 from corral.domain.node import Node, Presence
 from corral.domain.rollout_state import Rollout
 from corral.domain.task import OPEN, Task, TaskState
-from corral.runtime.backoff import REDELIVER
+from corral.runtime.backoff import redeliver_delay
 from corral.server.application.ports.access import ApiToken, AuditEntry, Session, StoredAnswer
 from corral.server.application.ports.jobs import DeadLetter, Delivery, Fence, JobPage, TaskPage
 from corral.server.application.ports.nodes import JoinToken
@@ -154,8 +154,8 @@ class _MemoryJobTx:
             if row.due_at is not None and row.due_at <= now and (row.cancel_asked or row.not_after > now)
         ]
         found.sort(key=lambda row: row.due_at or 0.0)
-        for row in found[:limit]:
-            row.due_at = now + REDELIVER.delay(row.published)
+        for place, row in enumerate(found[:limit]):
+            row.due_at = now + redeliver_delay(row.published, place)
             row.published += 1
         return [replace(row) for row in found[:limit]]
 

@@ -44,9 +44,21 @@ def test_a_client_certificate_is_demanded_when_a_ca_is_named() -> None:
     assert 'min_version: "1.3"' in both
 
 
-@pytest.mark.parametrize(("connections", "mib"), [(0, 256), (1000, 256), (2000, 378), (20_000, 2628)])
-def test_the_memory_limit_grows_with_the_connections(connections: int, mib: int) -> None:
-    assert engine_config.memory_limit_mib(connections) == mib
+@pytest.mark.parametrize(
+    ("connections", "machine_mib", "mib"),
+    [
+        (0, 1024, 256),
+        (2000, 1024, 378),
+        (20_000, 2048, 2628),
+        (0, 4096, 512),
+        (1000, 24_000, 2048),
+        (20_000, 64_000, 2628),
+    ],
+)
+def test_the_memory_limit_grows_with_the_connections_and_leaves_room_for_a_fleet_to_grow(
+    connections: int, machine_mib: int, mib: int
+) -> None:
+    assert engine_config.memory_limit_mib(connections, machine_mib) == mib
 
 
 def test_a_named_program_that_is_not_there_is_an_error_with_a_remedy(tmp_path: Path) -> None:

@@ -118,8 +118,9 @@ class Journal:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{path}{suffix}")
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-            db.executescript(_SCHEMA)
+            db.executescript(f"begin; {_SCHEMA}")
             db.execute("insert into meta values('journal', ?)", (self.id,))
+            db.execute("commit")
         os.replace(path, self._state.journal)
 
     def _connect(self, *, check: bool) -> sqlite3.Connection:
@@ -135,7 +136,8 @@ class Journal:
             db.execute("pragma journal_mode=wal")
             db.execute("pragma synchronous=full")
             db.execute("pragma cache_size=-256")
-            db.executescript(_SCHEMA)
+            if check:
+                db.executescript(_SCHEMA)
             row = db.execute("select value from meta where key='journal'").fetchone()
             if row is None:
                 raise sqlite3.DatabaseError("it has no id: it was emptied")

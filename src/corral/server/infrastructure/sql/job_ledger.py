@@ -14,7 +14,7 @@ from typing import Final
 
 from corral.domain.job import JobState, job_state
 from corral.domain.task import NODE_DECIDES, OPEN, Outcome, Reason, TaskState, may_move, may_retry
-from corral.runtime.backoff import REDELIVER
+from corral.runtime.backoff import redeliver_delay
 from corral.server.infrastructure.sql.values import clean, clean_count, clean_int32, clean_seconds, dumps
 
 AUTO_RETRIED: Final = frozenset({TaskState.FAILED, TaskState.TIMED_OUT})
@@ -295,7 +295,7 @@ class Ledger:
     def _publish(self, row: TaskRow) -> None:
         """The caller pushes it right after the commit; the first repetition follows from `due`."""
         row.published = 1
-        row.due_at = self.now + REDELIVER.delay(0)
+        row.due_at = self.now + redeliver_delay(0, len(self.released))
         self.released[(row.job, row.node)] = row
 
 

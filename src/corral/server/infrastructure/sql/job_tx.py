@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from corral.domain.errors import Internal
 from corral.domain.job import Job, TaskSpec
 from corral.domain.task import Outcome
-from corral.runtime.backoff import REDELIVER
+from corral.runtime.backoff import redeliver_delay
 from corral.server.application.ports.jobs import Fence
 from corral.server.infrastructure.sql.database import Tx
 from corral.server.infrastructure.sql.job_ledger import JobRow, Ledger, TaskRow, keep_bygone
@@ -277,7 +277,10 @@ class SqlJobTx:
     async def due(self, now: float, limit: int) -> Sequence[TaskRow | Owed]:
         """Marks them as published once more and due again, each after its own jittered delay."""
         rows = [Owed(*row) for row in await self._tx.rows(_DUE, now=now, limit=limit)]
-        marks = [(row.job, row.node, now + REDELIVER.delay(row.published), row.published + 1) for row in rows]
+        marks = [
+            (row.job, row.node, now + redeliver_delay(row.published, place), row.published + 1)
+            for place, row in enumerate(rows)
+        ]
         await self._tx.run(_MARK_DUE, marks)
         return [row._replace(published=row.published + 1) for row in rows]
 

@@ -17,7 +17,7 @@ from corral.domain.errors import Conflict, NotFound
 from corral.domain.job import Job, JobState, job_state
 from corral.domain.task import OPEN, Reason, TaskState, summary
 from corral.runtime import failpoint
-from corral.runtime.backoff import REDELIVER
+from corral.runtime.backoff import redeliver_delay
 from corral.server.application.ports.jobs import Changed, Delivery, Fence, NewTask, Reported
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.job_ledger import EXPIRE_GRACE_SECONDS, JobRow, Ledger, TaskRow
@@ -57,7 +57,8 @@ class LedgerJobStore:
     ) -> Job:
         now = seconds(job.created_at)
         expires = seconds(job.expires_at)
-        rows = [_new_row(job.id, task, now, expires) for task in sorted(tasks, key=lambda task: task.node)]
+        in_order = sorted(tasks, key=lambda task: task.node)
+        rows = [_new_row(job.id, task, now, expires, place) for place, task in enumerate(in_order)]
         counts = summary(row.state for row in rows)
         state = job_state(counts, cancel_asked=False)
         made = replace(
@@ -216,7 +217,7 @@ async def _deliveries(tx: JobTx, rows: Sequence[TaskRow | Owed]) -> list[Deliver
     return [to_delivery(row, *specs[row.job]) for row in rows]
 
 
-def _new_row(job: str, task: NewTask, now: float, expires: float) -> TaskRow:
+def _new_row(job: str, task: NewTask, now: float, expires: float, place: int) -> TaskRow:
     terminal = task.state not in OPEN
     out = task.due and not terminal
     reason = task.reason if task.due or terminal or task.reason is not Reason.NONE else Reason.CONCURRENCY
@@ -235,7 +236,7 @@ def _new_row(job: str, task: NewTask, now: float, expires: float) -> TaskRow:
         started_at=None,
         finished_at=now if terminal else None,
         not_after=expires,
-        due_at=now + REDELIVER.delay(0) if out else None,
+        due_at=now + redeliver_delay(0, place) if out else None,
         published=1 if out else 0,
         cancel_asked=False,
         stdout_bytes=0,

@@ -19,8 +19,8 @@ from sqlalchemy import Connection, MetaData, text
 from corral.domain.errors import Unsupported
 from corral.server.infrastructure.sql import migrate as module
 from corral.server.infrastructure.sql.database import Database
+from corral.server.infrastructure.sql.every_table import metadata
 from corral.server.infrastructure.sql.migrate import head, migrate
-from corral.server.infrastructure.sql.schema import metadata
 from corral.server.infrastructure.sql.statements import Statement
 
 SECOND_STEP = """
@@ -28,8 +28,8 @@ import os
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "{head}"
 branch_labels = None
 depends_on = None
 
@@ -68,7 +68,7 @@ def newer(tmp_path: Path) -> Path:
     """The migrations of a release that knows one step more."""
     scripts = tmp_path / "newer"
     shutil.copytree(Path(module.__file__).parent / "migrations", scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "0002_later.py").write_text(SECOND_STEP)
+    (scripts / "versions" / "9999_later.py").write_text(SECOND_STEP.replace("{head}", head()))
     return scripts
 
 
@@ -181,12 +181,12 @@ async def test_a_kill_in_the_middle_leaves_the_old_schema_and_the_next_start_fin
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert await tables(db) == old
         assert await _holder(db) == "before"
-        assert await migrate(db) == "0001", "this release still works with it"
+        assert await migrate(db) == head(), "this release still works with it"
         done = await asyncio.to_thread(run, url, newer)
-        assert (done.returncode, done.stdout) == (0, "0001\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, f"{head()}\n"), done.stderr
         assert await tables(db) == old | {"later", "later_still"}
         assert await _holder(db) == "migrated"
-        with pytest.raises(Unsupported, match="0002"):
+        with pytest.raises(Unsupported, match="9999"):
             await migrate(db)
     finally:
         await db.close()
@@ -200,15 +200,15 @@ async def test_a_copy_is_made_before_the_first_step(tmp_path: Path, newer: Path)
         await tx.connection.execute(text("insert into leases values ('x', 'before', 0, 1)"))
     await db.close()
     assert list(tmp_path.glob("*.before-*")) == [], "a new file has nothing to copy"
-    (tmp_path / ".corral.db.before-0001.tmp").write_bytes(b"left by a kill")
+    (tmp_path / f".corral.db.before-{head()}.tmp").write_bytes(b"left by a kill")
     done = await asyncio.to_thread(run, f"sqlite:///{path}", newer)
     assert done.returncode == 0, done.stderr
-    copy = tmp_path / "corral.db.before-0001"
+    copy = tmp_path / f"corral.db.before-{head()}"
     assert copy.stat().st_mode & 0o777 == 0o600
     connection = sqlite3.connect(copy)
     try:
         assert connection.execute("select holder from leases").fetchall() == [("before",)]
-        assert connection.execute("select version_num from alembic_version").fetchall() == [("0001",)]
+        assert connection.execute("select version_num from alembic_version").fetchall() == [(head(),)]
     finally:
         connection.close()
     assert sorted(path.name for path in tmp_path.glob(".*.tmp")) == []

@@ -85,7 +85,7 @@ class Supervision:
             self._over(attempt, TaskState.FAILED, Reason.SPAWN, None, detail=f"cannot start the command: {error}")
             return
         failpoint.hit("after_spawn")
-        self._launcher.warm_up_later(asyncio.get_running_loop().call_later)
+        self._launcher.warm_up_later()
         self.follow(attempt, watch.pid)
         attempt.watch = watch
 

@@ -11,11 +11,12 @@ we die it reads end-of-file and goes; when it got its text before, it runs it, a
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 from corral.agent.worker.invocation import Invocation
 from corral.runtime.backoff import spread
@@ -29,7 +30,9 @@ UNREADY: Final = 251
 """… when the claim was taken but the working directory could not be entered: nothing was run either."""
 _WARM_TEXT_BYTES_MAX: Final = 30 << 10
 """Well below what a pipe holds, so that one write never blocks and never ends half-way."""
-_WARM_AGAIN_SECONDS: Final = 1.0
+_WARM_AGAIN_SECONDS: Final = 0.15
+_QUIET_SECONDS: Final = 0.1
+"""A burst is over when nothing was launched for this long."""
 _SHELL_OWN: Final = frozenset(
     {
         "BASHOPTS", "BASH_ENV", "BASH_VERSINFO", "CDPATH", "DIRSTACK", "ENV", "EUID", "FUNCNAME", "GROUPS", "HISTFILE", "IFS",
@@ -94,10 +97,14 @@ class _WarmShell:
 class Launcher:
     """Starts wrappers; keeps one shell warm between tasks when asked to."""
 
+    launched_at: ClassVar[float] = 0.0
+    """Loop time of the last launch in this process: simulated nodes share its cores, so their bursts are one."""
+
     def __init__(self, environment: Mapping[str, str], *, warm: bool) -> None:
         self._environment = environment
         self._keep_warm = warm
         self._warm: _WarmShell | None = None
+        self._planned = False
         self._closed = False
 
     def warm_up(self) -> None:
@@ -113,6 +120,7 @@ class Launcher:
 
     def launch(self, call: Invocation, on_exit: Exited) -> ExitWatch:
         """Start `call`; `on_exit(wait status)` follows exactly once. Raises OSError when nothing could be started."""
+        Launcher.launched_at = asyncio.get_running_loop().time()
         if self._warm is not None and call.plain and not (_SHELL_OWN & call.added.keys()):
             warm = self._warm
             text = wrapper_text(call, shlex.join(call.argv), start=warm.start, added=call.added)
@@ -125,10 +133,18 @@ class Launcher:
         pid = spawn((SHELL, "-c", wrapper_text(call, '"$@"'), "sh", *call.argv), call.environment)
         return ExitWatch(pid, on_exit)
 
-    def warm_up_later(self, call_later: Callable[[float, Callable[[], None]], object]) -> None:
+    def warm_up_later(self) -> None:
         """After a burst, not in it: starting a shell costs as much as starting a task."""
-        if self._warm is None and self._keep_warm and not self._closed:
-            call_later(spread(_WARM_AGAIN_SECONDS, 0.3), self.warm_up)
+        if self._warm is None and self._keep_warm and not self._closed and not self._planned:
+            self._planned = True
+            asyncio.get_running_loop().call_later(spread(_WARM_AGAIN_SECONDS, 0.3), self._when_quiet)
+
+    def _when_quiet(self) -> None:
+        self._planned = False
+        if asyncio.get_running_loop().time() - Launcher.launched_at >= _QUIET_SECONDS:
+            self.warm_up()
+        else:
+            self.warm_up_later()
 
     def close(self) -> None:
         """Let the waiting shell go (it reads end-of-file); running wrappers go on."""

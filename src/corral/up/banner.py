@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from corral.up.api import Api
-from corral.up.main import UpOptions
+from corral.up.options import UpOptions
 
 
 async def text(api: Api, *, options: UpOptions, online: int, data_dir: Path) -> str:

@@ -29,7 +29,7 @@ from corral.runtime.lifecycle import Component, Lifecycle
 from corral.up import banner, nodes
 from corral.up.api import Api
 from corral.up.child import Child
-from corral.up.main import UpOptions
+from corral.up.options import UpOptions
 from corral.up.place import Place, Ports, choose_ports, record_pid, stop_lock_holder, stop_recorded
 from corral.up.reaper import Reaper, become_subreaper, end_all
 

@@ -27,7 +27,7 @@ from corral.server.infrastructure.pki.ca import Authority
 from corral.testing.ports import free_port
 from corral.testing.sim.identities import FleetFile, make
 from corral.testing.sim.main import register, spool_folder
-from corral.testing.sim.spread import processes_for
+from corral.testing.sim.spread import host_argv, processes_for
 
 
 class Stack:
@@ -166,21 +166,8 @@ class Stack:
     async def start_hosts(self, *, processes: int | None = None, flags: Sequence[str] = ()) -> None:
         assert self.fleet_file is not None and self.spool is not None
         count = len(FleetFile.load(self.fleet_file).nodes)
-        share = -(-count // (processes or processes_for(count)))
-        self.host_argv = [
-            [
-                sys.executable,
-                "-m",
-                "corral.testing.sim.host",
-                str(self.fleet_file),
-                str(start),
-                str(min(count, start + share)),
-                "--spool",
-                str(self.spool),
-                *flags,
-            ]
-            for start in range(0, count, share)
-        ]
+        argvs = host_argv(self.fleet_file, count, processes or processes_for(count), self.spool)
+        self.host_argv = [[*argv, *flags] for argv in argvs]
         self.hosts = [await self.start_host(number) for number in range(len(self.host_argv))]
 
     async def start_host(

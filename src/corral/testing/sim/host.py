@@ -1,4 +1,4 @@
-"""One process full of simulated nodes: `python -m corral.testing.sim.host FLEET.json FROM TO --spool DIR`.
+"""One process full of simulated nodes: `python -m corral.testing.sim.host FLEET.json FIRST STEP --spool DIR`.
 
 Each node is a real link, a real worker and the daemon's presence on one connection. The process ends on TERM; kill -9 leaves
 journals and spools as a crashed machine would, and a new host on the same spool goes on from them.
@@ -107,7 +107,7 @@ async def run(options: argparse.Namespace) -> None:
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, stop.set)
     tasks = TaskSet("sim")
-    for number, identity in enumerate(fleet.nodes[options.first : options.last]):
+    for number, identity in enumerate(fleet.nodes[options.first :: options.step]):
         SimulatedNode(
             identity,
             fleet,
@@ -130,8 +130,8 @@ async def run(options: argparse.Namespace) -> None:
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m corral.testing.sim.host")
     parser.add_argument("fleet", type=Path)
-    parser.add_argument("first", type=int)
-    parser.add_argument("last", type=int)
+    parser.add_argument("first", type=int, help="the first node of this process")
+    parser.add_argument("step", type=int, help="and every STEPth after it")
     parser.add_argument("--spool", type=Path, required=True)
     parser.add_argument("--no-exec", action="store_true")
     parser.add_argument("--beat-seconds", type=float, default=10.0)

@@ -18,7 +18,7 @@ from corral.runtime.clock import Clock, SystemClock
 from corral.runtime.files import private_dir
 from corral.sdk import Fleet, connect
 from corral.testing.sim.identities import BATCH, FleetFile, SimulatedIdentity, make
-from corral.testing.sim.spread import processes_for
+from corral.testing.sim.spread import host_argv, processes_for
 
 _EXAMPLES = """\
 examples:
@@ -99,19 +99,10 @@ def spool_folder() -> Path:
 async def start_hosts(
     fleet_file: Path, count: int, *, processes: int, spool: Path, flags: Sequence[str]
 ) -> list[asyncio.subprocess.Process]:
-    hosts = []
-    share = -(-count // processes)
-    for start in range(0, count, share):
-        argv = [
-            sys.executable,
-            "-m",
-            "corral.testing.sim.host",
-            str(fleet_file),
-            str(start),
-            str(min(count, start + share)),
-        ]
-        hosts.append(await asyncio.create_subprocess_exec(*argv, "--spool", str(spool), *flags, stdout=sys.stderr))
-    return hosts
+    return [
+        await asyncio.create_subprocess_exec(*argv, *flags, stdout=sys.stderr)
+        for argv in host_argv(fleet_file, count, processes, spool)
+    ]
 
 
 async def _online(fleet: Fleet, prefix: str, wanted: int, clock: Clock, *, patience_seconds: float) -> int:

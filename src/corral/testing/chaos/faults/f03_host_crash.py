@@ -22,6 +22,7 @@ from corral.testing.chaos.field import Field
 from corral.testing.chaos.ground import Fault, Ground, Outcome
 from corral.testing.chaos.processes import send, speaking_of
 from corral.testing.checker import Key
+from corral.testing.sim.identities import FleetFile
 
 
 async def run(ground: Ground) -> Outcome:
@@ -58,8 +59,9 @@ async def run(ground: Ground) -> Outcome:
 
 def _nodes(field: Field, host: int) -> list[str]:
     """The nodes that live in this process."""
-    first, last = (int(word) for word in field.stack.host_argv[host][4:6])
-    return [f"{field.prefix}-{number:05d}" for number in range(first + 1, last + 1)]
+    assert field.stack.fleet_file is not None
+    first, step = (int(word) for word in field.stack.host_argv[host][4:6])
+    return [node.node_id for node in FleetFile.load(field.stack.fleet_file).nodes[first::step]]
 
 
 def _spool(field: Field, node: str) -> StateDir:

@@ -29,7 +29,8 @@ NOUNS: Final[dict[str, Entry]] = {
     "exec": Entry("corral.cli.commands.exec", "Run commands on nodes: run, get, list, cancel, logs, retry."),
     "file": Entry("corral.cli.commands.file", "Files on nodes: apply, fetch, delete, history, rollback, clear."),
     "rollout": Entry(
-        "corral.cli.commands.rollout", "Changes in stages: create, status, list, advance, pause, resume, rollback."
+        "corral.cli.commands.rollout",
+        "Changes in stages: create, status, list, advance, pause, resume, abort, rollback.",
     ),
     "node": Entry("corral.cli.commands.node", "Nodes: list, show, set, remove, revoke, top."),
     "why": Entry("corral.cli.commands.why", "Say why a job, a rollout or a node stands where it stands."),

@@ -93,7 +93,8 @@ def _left_over(rollout: Rollout, facts: Facts, now: datetime) -> list[Action]:
         jobs = _jobs_of(rollout, facts, index)
         if cancels := _cancels(jobs):
             return cancels
-        waited = stage.ended_at is not None and now >= stage.ended_at + timedelta(seconds=STOP_SECONDS)
+        ended = stage.ended_at or rollout.finished_at
+        waited = ended is not None and now >= ended + timedelta(seconds=STOP_SECONDS)
         if waited or not any(job.open for job in jobs):
             return [Tidied(index)]
     return []

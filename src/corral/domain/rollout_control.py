@@ -81,6 +81,23 @@ def advance(rollout: Rollout, now: datetime) -> Rollout:
     return moved(approved, _S.RUNNING) if rollout.state is _S.PAUSED else approved
 
 
+def abort(rollout: Rollout, now: datetime, *, reason: str = "aborted") -> Rollout:
+    """Stop for good: no new stage, and what the current one has on its nodes is cancelled. A rollback may follow."""
+    if rollout.state is _S.FAILED and not rollout.back:
+        return rollout
+    if rollout.state not in (_S.CREATED, _S.RUNNING, _S.PAUSED):
+        raise _wrong(rollout, "abort", "a rollback goes on to its end" if rollout.state is _S.ROLLING_BACK else "")
+    stages = list(rollout.stages)
+    index = rollout.current
+    if index < len(stages):
+        # `cut` also without a job: one may have been submitted and not been recorded yet
+        cut = replace(stages[index], cut=True)
+        if cut.job is not None and cut.ended_at is None:
+            cut = replace(cut, gate=GateState.FAILED, why=reason, ended_at=now)
+        stages[index] = cut
+    return replace(moved(rollout, _S.FAILED, reason=reason), stages=tuple(stages), finished_at=now)
+
+
 def roll_back(rollout: Rollout, now: datetime, *, reason: str = "asked for") -> Rollout:
     """Stop going forward and take back what was touched. Raises Invalid when there is no way back known."""
     if rollout.state is _S.ROLLING_BACK:

@@ -176,6 +176,10 @@ class Rollouts:
     async def resume(self, rollout: str) -> Rollout:
         return await self._steer(rollout, "resume")
 
+    async def abort(self, rollout: str) -> Rollout:
+        """Stop for good: no new stage, the tasks of the current one are cancelled. What was done stays; roll_back takes it back."""
+        return await self._steer(rollout, "abort")
+
     async def roll_back(self, rollout: str, command: Mapping[str, Any] | None = None) -> Rollout:
         """`command`: {"argv": […]} or {"shell": "…"}, what undoes it on each node."""
         return await self._steer(rollout, "rollback", {} if command is None else {"command": dict(command)})

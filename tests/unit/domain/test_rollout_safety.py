@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from corral.domain.errors import CorralError
 from corral.domain.rollout import decide, needs_attention
 from corral.domain.rollout_actions import Cancel, PlanBack, Probe, Start, StartGate, apply
-from corral.domain.rollout_control import advance, pause, resume, roll_back
+from corral.domain.rollout_control import abort, advance, pause, resume, roll_back
 from corral.domain.rollout_facts import Facts, JobFact, ProbeFact, TaskFact
 from corral.domain.rollout_state import (
     Direction,
@@ -204,9 +204,9 @@ EVENTS = st.one_of(
     st.tuples(st.just("home"), st.integers(1, 8), st.just(0)),
     st.tuples(st.just("wait"), st.sampled_from([1, 16, 31, 101]), st.just(0)),
     st.tuples(st.just("crash"), st.integers(1, 4), st.just(0)),
-    st.tuples(st.sampled_from(["pause", "advance", "advance", "resume", "rollback"]), st.just(0), st.just(0)),
+    st.tuples(st.sampled_from(["pause", "advance", "advance", "resume", "rollback", "abort"]), st.just(0), st.just(0)),
 )
-CONTROL = {"pause": pause, "advance": advance, "resume": resume, "rollback": roll_back}
+CONTROL = {"abort": abort, "pause": pause, "advance": advance, "resume": resume, "rollback": roll_back}
 
 
 def play(world: World, event: tuple[str, int, int]) -> None:

@@ -264,7 +264,7 @@ async def advance(session: Session, rollout: str) -> None:
 @verb(command, "pause", examples=("corral rollout pause R01ABC",), short_help="Let nothing new start.")
 @click.argument("rollout")
 async def pause(session: Session, rollout: str) -> None:
-    """Let nothing new start. What the current stage has given to its nodes goes on; corral exec cancel J… stops that."""
+    """Let nothing new start. What the current stage has given to its nodes goes on; corral rollout abort stops that too."""
     async with session.connect() as fleet:
         _show_steered(session, await fleet.rollouts.pause(rollout))
 
@@ -277,6 +277,20 @@ async def resume(session: Session, rollout: str) -> None:
     """Go on after a pause. A stage that failed is judged again, as its tasks are now."""
     async with session.connect() as fleet:
         _show_steered(session, await fleet.rollouts.resume(rollout))
+
+
+@verb(
+    command,
+    "abort",
+    examples=("corral rollout abort R01ABC",),
+    short_help="Stop it for good: cancel what is out.",
+)
+@click.argument("rollout")
+async def abort(session: Session, rollout: str) -> None:
+    """Stop it for good: no new stage starts, what the current one has on its nodes is cancelled, and the rollout has failed. What
+    was done stays; corral rollout rollback R… takes it back."""
+    async with session.connect() as fleet:
+        _show_steered(session, await fleet.rollouts.abort(rollout))
 
 
 @verb(

@@ -41,6 +41,12 @@ class Steering:
     async def advance(self, caller: Caller, rollout: str) -> Rollout:
         return await self._ask(rollout, asked.advance)
 
+    async def abort(self, caller: Caller, rollout: str) -> Rollout:
+        def abort(found: Rollout, now: datetime) -> Rollout:
+            return asked.abort(found, now, reason=f"aborted by {caller.name}")
+
+        return await self._ask(rollout, abort)
+
     async def roll_back(self, caller: Caller, rollout: str, command: CommandSpec | None = None) -> Rollout:
         """`command` undoes the change on each node, instead of what was known to undo it."""
         back = None

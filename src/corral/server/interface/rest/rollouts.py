@@ -74,6 +74,11 @@ async def resume(rollouts: RolloutRoom, caller: Caller, rollout: str) -> Envelop
     return ok(view_json(await rollouts.listing.view(await rollouts.steering.resume(caller, rollout))))
 
 
+async def abort(rollouts: RolloutRoom, caller: Caller, rollout: str) -> Envelope[RolloutJson]:
+    """Stop for good: no new stage, the tasks of the current one are cancelled, the rollout has failed. It can still be rolled back."""
+    return ok(view_json(await rollouts.listing.view(await rollouts.steering.abort(caller, rollout))))
+
+
 async def rollback(
     rollouts: RolloutRoom, caller: Caller, rollout: str, data: RollbackBody | None = None
 ) -> Envelope[RolloutJson]:
@@ -160,6 +165,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     _steer("advance", advance, "Let the next stage start"),
     _steer("pause", pause, "Pause a rollout"),
     _steer("resume", resume, "Go on with a paused rollout"),
+    _steer("abort", abort, "Stop a rollout for good"),
     _steer("rollback", rollback, "Take a rollout back"),
     Route(
         method="GET",

@@ -212,6 +212,47 @@ async def test_a_paused_rollout_starts_nothing_and_goes_on_where_it_was(room, ca
     assert room.stage_tasks(2)
 
 
+async def test_an_abort_starts_nothing_more_and_cancels_what_is_out(room, caller):
+    await room.boot()
+    rollout = await room.create(auto_advance=True)
+    await room.step()
+    await room.finish(1)
+    await room.step()
+    out = room.stage_tasks(2)
+    assert out
+    aborted = await room.steering.abort(caller, rollout)
+    assert (aborted.state, aborted.stages[1].gate) == (S.FAILED, GateState.FAILED)
+    assert aborted.reason.startswith("aborted by ")
+    for _ in range(3):
+        await room.step()
+    assert all(row.cancel_asked for row in room.db.tasks.values() if row.state in OPEN)
+    assert not room.stage_tasks(3)
+    await room.finish(2, TaskState.CANCELLED)
+    await room.step()
+    assert await room.store.attention() == {}
+    assert await room.steering.abort(caller, rollout) == await room.state(rollout)
+    with pytest.raises(WrongState, match="failed"):
+        await room.steering.resume(caller, rollout)
+
+
+async def test_an_abort_cancels_also_a_stage_that_was_submitted_and_not_recorded(room, caller):
+    from dataclasses import replace
+
+    await room.boot()
+    rollout = await room.create()
+    await room.step()
+    stored = room.db.rollouts[rollout]
+    forgotten = replace(stored.rollout.stages[0], job=None, started_at=None, deadline_at=None)
+    stored.rollout = replace(stored.rollout, stages=(forgotten, *stored.rollout.stages[1:]))
+    await room.boot()
+    await room.steering.abort(caller, rollout)
+    for _ in range(2):
+        await room.step()
+    found = await room.state(rollout)
+    assert found.stages[0].job is not None
+    assert all(row.cancel_asked for row in room.db.tasks.values())
+
+
 async def test_a_pause_between_the_decision_and_the_start_wins(room, caller):
     await room.boot()
     rollout = await room.create()
@@ -390,7 +431,7 @@ async def test_a_set_of_nodes_that_is_not_the_pinned_one_is_refused(room):
     assert room.db.jobs == {}
 
 
-VERBS = ("pause", "resume", "advance", "advance", "advance", "roll_back")
+VERBS = ("pause", "resume", "advance", "advance", "advance", "roll_back", "pause", "abort")
 
 
 @pytest.mark.parametrize("seed", range(100))

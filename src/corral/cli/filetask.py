@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -68,15 +67,6 @@ def safety(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         function = option(function)
     return function
-
-
-async def shared_out(fleet: Any, task: Any, job_bandwidth: int) -> Any:
-    """`task` with each node's even share of what the whole job may take."""
-    at_once = len((await fleet.jobs.preview(task)).nodes)
-    if task.concurrency is not None:
-        at_once = min(at_once, task.concurrency)
-    share = max(1, job_bandwidth // max(1, at_once))
-    return replace(task, bandwidth=share if task.bandwidth is None else min(share, task.bandwidth))
 
 
 async def known_as(fleet: Any, source_path: str) -> str:

@@ -66,7 +66,8 @@ class FileSpec:
     """What a file task does on each node. `dest` is the path there; `source` names the artifact (for copy: a path on the node).
 
     `dest`, and the content when `template`, may hold {{ node.id }}, {{ facts.x }} and {{ labels.x }}. `revision` 0 = the newest,
-    which the server replaces by its number. Sizes are bytes, times seconds, `bandwidth` bytes a second (0 = no limit).
+    which the server replaces by its number. Sizes are bytes, times seconds, `bandwidth` bytes a second (0 = no limit) on each node,
+    `job_bandwidth` on all that work at once together: each gets an even share of it, set at submission (artifact_use.shared_out).
     """
 
     op: FileOp
@@ -86,6 +87,7 @@ class FileSpec:
     notify: str = ""
     archive: Archive = Archive.NONE
     bandwidth: int = 0
+    job_bandwidth: int = 0
     recursive: bool = False
     timeout_seconds: float = 300.0
     grace_seconds: float = 5.0
@@ -183,12 +185,13 @@ def check_file(spec: FileSpec) -> None:
             )
     if spec.revision < 0 or spec.size < 0:
         raise Invalid(f"cannot use revision {spec.revision}: they count from 1", element="revision")
-    if spec.bandwidth and spec.bandwidth < BANDWIDTH_MIN:
-        raise Invalid(
-            f"cannot limit to {spec.bandwidth} bytes a second: expected at least {BANDWIDTH_MIN}, or 0 for no limit",
-            element="bandwidth",
-            hint="--bandwidth 10MiB",
-        )
+    for element, rate in (("bandwidth", spec.bandwidth), ("job_bandwidth", spec.job_bandwidth)):
+        if rate and rate < BANDWIDTH_MIN:
+            raise Invalid(
+                f"cannot limit to {rate} bytes a second: expected at least {BANDWIDTH_MIN}, or 0 for no limit",
+                element=element,
+                hint=f"--{element.replace('_', '-')} 10MiB",
+            )
     if spec.archive is not Archive.NONE and (spec.template or spec.diff):
         what = "template" if spec.template else "diff"
         raise Invalid(
@@ -215,7 +218,8 @@ def _check_path(element: str, path: str) -> None:
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "source": "", "revision": 0, "digest": "", "size": 0, "owner": "", "mode": "", "backup": True, "dry_run": False,
-    "diff": False, "template": False, "validate": "", "notify": "", "archive": "", "bandwidth": 0, "recursive": False,
+    "diff": False, "template": False, "validate": "", "notify": "", "archive": "", "bandwidth": 0,
+    "job_bandwidth": 0, "recursive": False,
 }  # fmt: skip
 FILE_KEYS: Final = frozenset({*_DEFAULTS, "op", "dest", "blob", "timeout", "grace", "max_output"})
 """Every key of the wire form."""
@@ -307,6 +311,7 @@ def as_asked(asked: FileSpec, stored: FileSpec) -> FileSpec:
         size=asked.size or stored.size,
         mode=asked.mode or stored.mode,
         archive=stored.archive if asked.archive is Archive.NONE else asked.archive,
+        bandwidth=stored.bandwidth if asked.job_bandwidth else asked.bandwidth,
     )
 
 

@@ -37,7 +37,7 @@ class FileTask:
     """What nodes do with a file. None = the server's default. Times are seconds, sizes bytes.
 
     `op`: apply (artifact `source` → `dest`), fetch, preview, delete (of `dest`), copy (`source` → `dest` on the node), rollback (`dest` to
-    what the node had before).
+    what the node had before). `bandwidth`: bytes a second on each node; `job_bandwidth`: on all that work at once together.
     """
 
     target: str
@@ -55,6 +55,7 @@ class FileTask:
     notify: str | None = None
     archive: str | None = None
     bandwidth: int | None = None
+    job_bandwidth: int | None = None
     recursive: bool | None = None
     name: str | None = None
     timeout: float | None = None

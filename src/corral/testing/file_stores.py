@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from corral.domain.artifact import FileSpec, Revision, as_mapping, unchanged
+from corral.domain.artifact_use import still_used
 from corral.domain.job import JobState
 from corral.server.application.ports.files import Key, RevisionPage
 from corral.server.infrastructure.sql.files import PAGE_MAX, no_revision, uses_of
@@ -61,6 +62,9 @@ class MemoryRevisionStore:
         return [item for key, item in sorted(self._db.revisions.items()) if source_path in (None, key[0])]
 
     async def remove(self, keys: Collection[Key]) -> Sequence[str]:
+        uses = await MemoryJobUsage(self._db).in_use()
+        if held := sorted(uses.keys() & set(keys)):
+            raise still_used(*held[0], {uses[key] for key in held}, len(held) - 1)
         gone = {self._db.revisions.pop(key).digest for key in keys if key in self._db.revisions}
         return sorted(gone - {item.digest for item in self._db.revisions.values()})
 

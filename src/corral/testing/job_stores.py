@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from corral.domain.artifact import Revision
+from corral.domain.artifact_use import cleared_meanwhile, ships
 from corral.domain.errors import NotFound
 from corral.domain.job import Job, JobState, TaskSpec
 from corral.domain.node import Node, Presence
@@ -95,6 +96,8 @@ class _MemoryJobTx:
     async def insert(self, job: Job, tasks: Sequence[TaskRow], *, held: int, operation: str | None) -> Job | None:
         if operation is not None and operation in self._db.operations:
             return self._db.job(self._db.operations[operation])
+        if (shipped := ships(job.spec)) and shipped not in self._db.revisions:
+            raise cleared_meanwhile(*shipped)
         if operation is not None:
             self._db.operations[operation] = job.id
         self._db.jobs[job.id] = job

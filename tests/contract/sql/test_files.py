@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from corral.domain.artifact import Archive, FileOp, FileSpec, Revision
-from corral.domain.errors import NotFound
+from corral.domain.errors import Conflict, NotFound
 from corral.domain.job import Job
 from corral.domain.task import TaskState
 from corral.server.application.ports.jobs import NewTask
@@ -110,6 +110,8 @@ async def test_open_file_jobs_use_their_revision_and_ended_ones_do_not(
     stores: StoreSet, now: datetime, make_job: Callable[..., Job]
 ) -> None:
     spec = FileSpec(op=FileOp.APPLY, source="a", revision=3, digest="a" * 64, size=1, dest="/x", diff=True)
+    for number in range(4):
+        await stores.revisions.add(made("a", str(number), now))
     file = make_job(kind="file", spec=spec)
     ended = make_job(kind="file", spec=replace(spec, revision=4))
     other = make_job(kind="file", spec=FileSpec(op=FileOp.DELETE, dest="/x"))
@@ -123,3 +125,33 @@ async def test_open_file_jobs_use_their_revision_and_ended_ones_do_not(
         ("file", "FileSpec"),
         ("exec", "CommandSpec"),
     }
+
+
+async def test_a_job_and_a_clearing_that_race_never_leave_a_job_without_its_revision(
+    stores: StoreSet, now: datetime, make_job: Callable[..., Job]
+) -> None:
+    """Either the job is there and its revision stays, or the revision is gone and the job was refused."""
+    for number in range(1, 17):
+        await stores.revisions.add(made("a", "0123456789abcdef"[number - 1], now))
+        spec = FileSpec(op=FileOp.APPLY, source="a", revision=number, digest="a" * 64, size=1, dest="/x")
+        job = make_job(kind="file", spec=spec)
+        adding = stores.jobs.add(job, [NewTask(node="n1")], operation=None)
+        clearing = stores.revisions.remove([("a", number)])
+        order = (adding, clearing) if number % 2 else (clearing, adding)
+        results = await asyncio.gather(*order, return_exceptions=True)
+        refused = [isinstance(result, Conflict) for result in results]
+        assert sorted(refused) == [False, True], results
+        there = {item.revision for item in await stores.revisions.all("a")}
+        stored = job.id in (await stores.file_usage.in_use()).values()
+        assert (number in there) == stored
+
+
+async def test_a_file_job_of_a_cleared_revision_is_refused_and_leaves_nothing(
+    stores: StoreSet, make_job: Callable[..., Job]
+) -> None:
+    spec = FileSpec(op=FileOp.APPLY, source="a", revision=7, digest="a" * 64, size=1, dest="/x")
+    job = make_job(kind="file", spec=spec)
+    with pytest.raises(Conflict, match="cleared meanwhile"):
+        await stores.jobs.add(job, [NewTask(node="n1")], operation="once")
+    with pytest.raises(NotFound):
+        await stores.queries.get(job.id)

@@ -74,12 +74,11 @@ def test_apply_uploads_submits_and_says_who_changed(cli: Cli, api: FakeApi, tmp_
     }  # fmt: skip
 
 
-def test_a_jobs_bandwidth_is_shared_by_the_nodes_that_run_at_once(cli: Cli, api: FakeApi) -> None:
+def test_limits_of_the_bandwidth_are_the_servers_to_share_out(cli: Cli, api: FakeApi) -> None:
     words = ("file", "apply", "--src", "app.conf", "--dest", "/x", "-t", "web-*", "--job-bandwidth", "3MiB")
-    cli(*words)
-    assert submitted(api)["file"]["bandwidth"] == 1 << 20
-    cli(*words, "--concurrency", "2", "--bandwidth", "1MiB")
-    assert submitted(api)["file"]["bandwidth"] == 1 << 20
+    cli(*words, "--bandwidth", "1MiB")
+    asked = submitted(api)["file"]
+    assert (asked["bandwidth"], asked["job_bandwidth"]) == (1 << 20, 3 << 20)
 
 
 def test_the_same_bytes_are_sent_once_and_make_one_revision(cli: Cli, api: FakeApi) -> None:

@@ -10,7 +10,7 @@ import click
 
 from corral.cli import exits
 from corral.cli.commands.exec import show_accepted
-from corral.cli.filetask import ask_if_many, known_as, limits, owner_and_mode, run_task, safety, shared_out
+from corral.cli.filetask import ask_if_many, known_as, limits, owner_and_mode, run_task, safety
 from corral.cli.options import HELP, Size, verb
 from corral.cli.session import Session
 from corral.domain.errors import Denied, Invalid
@@ -66,7 +66,6 @@ async def apply(
     dry_run: bool,
     diff: bool,
     template: bool,
-    job_bandwidth: int | None,
     everyone: bool,
     detach: bool,
     **rest: Any,
@@ -91,8 +90,6 @@ async def apply(
             template=template or None,
             **rest,
         )
-        if job_bandwidth is not None:
-            task = await shared_out(fleet, task, job_bandwidth)
         status = await run_task(
             session, fleet, task, everyone=everyone, detach=detach, lines=DIFF_LINES if diff else 20
         )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from corral.domain.artifact import Revision, check_source_path, clear
-from corral.domain.errors import Conflict
+from corral.domain.artifact_use import still_used
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.files import Blobs, Key, RevisionStore, Usage
 
@@ -39,16 +39,10 @@ class Clearing:
                 referenced=await self._revisions.ever_applied(source_path) if unused else frozenset(),
             )
             if held:
-                users = sorted({uses[(r.source_path, r.revision)] for r in held})
-                first = held[0]
-                raise Conflict(
-                    f"cannot clear: revision {first.revision} of {first.source_path!r}"
-                    + (f" and {len(held) - 1} more are" if len(held) > 1 else " is")
-                    + f" in use by {', '.join(users[:5])}",
-                    element="revision",
-                    hint="wait for it, or cancel it, then clear again",
-                )
-            # Rows first: a revision without bytes would be offered; bytes without a revision only take room.
+                users = {uses[(r.source_path, r.revision)] for r in held}
+                raise still_used(held[0].source_path, held[0].revision, users, len(held) - 1)
+            # Rows first: a revision without bytes would be offered; bytes without a revision only take room. A job that was
+            # submitted since then is found there again: it holds the row of its revision until it is committed.
             for digest in await self._revisions.remove([(r.source_path, r.revision) for r in gone]):
                 await self._blobs.delete(digest)
         return gone

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from corral.domain.artifact import FileSpec, as_asked
+from corral.domain.artifact_use import shared_out
 from corral.domain.errors import Conflict
 from corral.domain.ids import new_id
 from corral.domain.job import Job, JobSpec, OfflinePolicy, TaskSpec, job_state, pinned_hash
@@ -124,6 +125,7 @@ class Submission:
         asked = spec.command
         spec = await self._complete(caller, spec)
         nodes = self._fleet.resolve(spec.target) if pinned is None else pinned.checked()
+        spec = shared(spec, len(nodes))
         hold = await self._guard(caller, spec, nodes)
         now = self._clock.now()
         tasks = plan(spec, nodes, self._fleet.online(nodes), hold)
@@ -163,6 +165,13 @@ class Submission:
         self._counters.add("jobs_submitted_total")
         self._counters.add("tasks_submitted_total", len(tasks))
         return Submitted(job=stored, tasks=[_task(job, task) for task in tasks])
+
+
+def shared(spec: JobSpec, nodes: int) -> JobSpec:
+    """A job's bandwidth becomes the share of each node that works at once."""
+    if not isinstance(spec.command, FileSpec):
+        return spec
+    return replace(spec, command=shared_out(spec.command, min(nodes, spec.concurrency or nodes)))
 
 
 def plan(spec: JobSpec, nodes: Sequence[str], online: frozenset[str], hold: Hold | None = None) -> list[NewTask]:

@@ -41,7 +41,7 @@ class RevisionStore(Protocol):
     async def all(self, source_path: str | None = None) -> Sequence[Revision]: ...
 
     async def remove(self, keys: Collection[Key]) -> Sequence[str]:
-        """Delete them; the digests that no revision names any more."""
+        """Delete them; the digests that no revision names any more. Raises Conflict, and removes none, when an open job ships one."""
         ...
 
     async def applied(self, source_path: str, revision: int, *, now: datetime) -> None:

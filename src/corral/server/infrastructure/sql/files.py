@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from corral.domain.artifact import Archive, FileOp, Revision, unchanged
+from corral.domain.artifact_use import still_used
 from corral.domain.errors import NotFound
 from corral.server.application.ports.files import Key, RevisionPage
 from corral.server.infrastructure.sql.database import Database, Tx
@@ -59,6 +60,14 @@ _DIGESTS: Final = Statement(
     """,
     _KEYS,
     out=("digest",),
+)
+_LOCK_THESE: Final = Statement(
+    """
+    select t.source_path, t.revision from $rows join revisions t
+    on t.source_path = v.source_path and t.revision = v.revision order by t.source_path, t.revision $lock
+    """,
+    _KEYS,
+    out=tuple(_KEYS),
 )
 _REMOVE: Final = Statement(
     """
@@ -151,10 +160,16 @@ class SqlRevisionStore:
         return [_to_revision(row) for row in rows]
 
     async def remove(self, keys: Collection[Key]) -> Sequence[str]:
+        keys = set(keys)
         rows = [list(key) for key in sorted(keys)]
         if not rows:
             return []
         async with self._db.write() as tx:
+            await tx.rows(_LOCK_THESE, rows)
+            # only now: a job that was being submitted is committed, or will find its revision gone
+            uses = uses_of((row[0], json.loads(row[1])) for row in await tx.rows(_OPEN_FILE_JOBS))
+            if held := sorted(uses.keys() & keys):
+                raise still_used(*held[0], {uses[key] for key in held}, len(held) - 1)
             digests = {row[0] for row in await tx.rows(_DIGESTS, rows)}
             await tx.run(_REMOVE, rows)
             still = {row[0] for row in await tx.rows(_STILL, digests=as_set(digests))}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final, Protocol
 
+from corral.domain.artifact_use import cleared_meanwhile, ships
 from corral.domain.errors import Internal
 from corral.domain.job import Job, TaskSpec
 from corral.domain.task import Outcome
@@ -104,6 +105,9 @@ _INSERT_TASKS: Final = Statement(
         "due_at": "double precision",
         "published": "integer",
     },
+)
+_HOLD_REVISION: Final = Statement(
+    "select t.revision from revisions t where t.source_path = :source_path and t.revision = :revision $lock"
 )
 _LOCK_JOBS: Final = Statement(
     """
@@ -239,6 +243,7 @@ class SqlJobTx:
         if not inserted:
             first = await self._tx.row(_BY_OPERATION, operation=operation)
             return None if first is None else to_job(first)
+        await self._hold_revision(job.spec)
         if tasks:
             await self._tx.run(
                 _INSERT_TASKS,
@@ -248,6 +253,13 @@ class SqlJobTx:
                 not_after=stamp(job.expires_at),
             )
         return None
+
+    async def _hold_revision(self, spec: TaskSpec) -> None:
+        """What a file job ships is still there, and stays until the job is committed. Raises Conflict: cleared meanwhile."""
+        if shipped := ships(spec):
+            source_path, revision = shipped
+            if await self._tx.row(_HOLD_REVISION, source_path=source_path, revision=revision) is None:
+                raise cleared_meanwhile(source_path, revision)
 
     async def jobs(self, ids: Collection[str]) -> dict[str, JobRow]:
         rows = await self._tx.rows(_LOCK_JOBS, ids=as_set(ids))

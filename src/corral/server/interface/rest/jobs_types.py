@@ -38,6 +38,7 @@ class FileBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     notify: str | None = None
     archive: Archive | None = None
     bandwidth: int | None = None
+    job_bandwidth: int | None = None
     recursive: bool | None = None
 
 

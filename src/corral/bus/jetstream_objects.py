@@ -12,6 +12,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from nats.aio.msg import Msg
@@ -100,6 +101,45 @@ class JetStreamObjects:
         )
         documents = [json.loads(message.data) for message in found]
         return sorted({str(meta["name"]): int(meta["size"]) for meta in documents}.items())
+
+    async def sweep(self, bucket: str, *, before: datetime) -> int:
+        """A `put` names its chunks last, so what is unnamed and old is of one that died."""
+        chunks = object_chunks(bucket, "*")
+        held: set[str] = set()
+        while True:
+            info = await ask(
+                self._connection,
+                f"STREAM.INFO.{bucket_stream(bucket)}",
+                {"subjects_filter": chunks, "offset": len(held)},
+            )
+            page = (info.get("state") or {}).get("subjects") or {}
+            held |= page.keys()
+            if not page or len(held) >= int(info.get("total", 0)):
+                break
+        # Looked at after the chunks: what was named meanwhile counts as named.
+        documents = await read(
+            self._connection, bucket_stream(bucket), object_meta(bucket, ">"), from_sequence=1, limit=1 << 20
+        )
+        named = {object_chunks(bucket, str(json.loads(message.data)["nuid"])) for message in documents}
+        gone = 0
+        for subject in sorted(held - named):
+            if await self._untouched(bucket, subject, before):
+                await self._purge(bucket, subject)
+                gone += 1
+        return gone
+
+    async def _untouched(self, bucket: str, subject: str, before: datetime) -> bool:
+        """Whether the newest chunk is older; False when there is none any more, or nobody can tell."""
+        last = await self._connection.request(
+            f"$JS.API.DIRECT.GET.{bucket_stream(bucket)}",
+            json.dumps({"last_by_subj": subject}).encode(),
+            timeout_seconds=ACK_SECONDS,
+        )
+        stamp = (last.headers or {}).get("Nats-Time-Stamp", "")
+        try:
+            return datetime.fromisoformat(stamp[:19] + "+00:00") < before
+        except ValueError:
+            return False
 
     async def nuid(self, bucket: str, name: str) -> str | None:
         meta = await self._find(bucket, name)

@@ -14,6 +14,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from corral.bus.claims import decode
@@ -219,6 +220,15 @@ class MemoryObjects:
     async def names(self, bucket: str) -> Sequence[tuple[str, int]]:
         self._bus.check("list")
         return sorted((name, len(data)) for (held, name), (_, data) in self._bus.blobs.items() if held == bucket)
+
+    async def sweep(self, bucket: str, *, before: datetime) -> int:
+        self._bus.check("sweep")
+        named = {topology.object_chunks(held, nuid) for (held, _), (nuid, _) in self._bus.blobs.items()}
+        stream = self._bus.held[topology.bucket_stream(bucket)]
+        left = [s for s in stream.subjects(topology.object_chunks(bucket, "*"), before=before) if s not in named]
+        for subject in left:
+            stream.purge(subject)
+        return len(left)
 
     async def nuid(self, bucket: str, name: str) -> str | None:
         self._bus.check("look up")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from corral.bus.port import BusMessage
@@ -95,6 +96,14 @@ class MemoryStream:
                 if len(found) == limit:
                     break
         return found
+
+    def subjects(self, pattern: str, *, before: datetime) -> list[str]:
+        """Those that match and got nothing since."""
+        age = (self._clock.now() - before).total_seconds()
+        oldest = self._clock.monotonic() - age
+        return [
+            s for s, mine in self._per_subject.items() if matches(pattern, s) and self._stored_at[mine[-1]] < oldest
+        ]
 
     def purge(self, subject: str) -> None:
         for message in self.find(subject, 1, len(self.messages)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from corral.domain.errors import Unavailable
@@ -152,6 +153,10 @@ class Objects(Protocol):
 
     async def names(self, bucket: str) -> Sequence[tuple[str, int]]:
         """(name, size in bytes) of every blob in the bucket, for backups."""
+        ...
+
+    async def sweep(self, bucket: str, *, before: datetime) -> int:
+        """Drop chunks that no blob names and to which none was added since: what a `put` that was killed left. How many puts."""
         ...
 
     async def nuid(self, bucket: str, name: str) -> str | None:

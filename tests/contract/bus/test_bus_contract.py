@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -354,3 +355,28 @@ async def test_an_empty_object_is_an_object(rig: Any) -> None:
     await rig.bus.objects.put("artifacts", "empty", pieces())
     assert await collect(rig.bus.objects.get("artifacts", "empty")) == b""
     assert await rig.bus.objects.exists("artifacts", "empty")
+
+
+async def test_chunks_that_nobody_named_go_once_they_are_old(rig: Any) -> None:
+    """What a server leaves that dies between the first chunk and the name."""
+    nuid = await rig.bus.objects.put("archive", "whole", pieces(b"y" * 300_000))
+    left = topology.object_chunks("archive", "killedkilledkilled")
+    if rig.name == "memory":
+        rig.bus.held[topology.bucket_stream("archive")].append(left, b"x" * 1000, {})
+    else:
+        await rig.bus.wire.publish(left, b"x" * 1000)
+
+    async def held(subject: str) -> int:
+        return len(await rig.bus.streams.read(topology.bucket_stream("archive"), subject))
+
+    async with asyncio.timeout(5):
+        while not await held(left):
+            await asyncio.sleep(0.01)
+    now = datetime.now(UTC)
+    assert await rig.bus.objects.sweep("archive", before=now - timedelta(days=1)) == 0, "it may still be on its way"
+    assert await held(left) == 1
+    assert await rig.bus.objects.sweep("archive", before=now + timedelta(minutes=1)) == 1
+    assert await held(left) == 0
+    assert await held(topology.object_chunks("archive", nuid)) == 3
+    assert await collect(rig.bus.objects.get("archive", "whole")) == b"y" * 300_000
+    assert await rig.bus.objects.sweep("archive", before=now + timedelta(minutes=1)) == 0

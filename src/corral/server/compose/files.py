@@ -53,7 +53,9 @@ def compose_files(ground: Ground) -> Files:
     )
     return Files(
         room=room,
-        components=(UploadExpiry(staging=staging, clock=ground.clock),),
+        components=(
+            UploadExpiry(staging=staging, blobs=blobs, leads=lambda: ground.leadership.leading, clock=ground.clock),
+        ),
         blobs=blobs,
         shipping=Shipping(revisions=revisions, blobs=blobs, clock=ground.clock),
         usages=usages,

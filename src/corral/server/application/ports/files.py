@@ -76,6 +76,10 @@ class Blobs(Protocol):
 
     async def delete(self, digest: str) -> None: ...
 
+    async def sweep(self, *, before: datetime) -> int:
+        """Drop what a `put` that was killed left, unless something was added to it since; how many of them."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:

@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Collection, Iterable
+from datetime import datetime
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -66,6 +67,9 @@ class NatsBlobs:
 
     async def delete(self, digest: str) -> None:
         await self._objects.delete(ARTIFACTS, self._name(digest))
+
+    async def sweep(self, *, before: datetime) -> int:
+        return await self._objects.sweep(ARTIFACTS, before=before)
 
     async def place(self, digest: str, size: int) -> Blob:
         """Where a node finds the bytes, now, and how it opens them: for a signed task alone."""

@@ -1,7 +1,8 @@
 """Uploads: announced with size and digest, sent in parts, resumed at the offset, committed as a revision.
 
 A commit checks the SHA-256 of what came before a byte of it is sealed, and stores the bytes only when they are not there yet: so the
-same bytes are stored once, and bytes the engine lost are healed by uploading them again. Committing twice makes one revision.
+same bytes are stored once. What is there is read and checked first, so bytes the engine lost or damaged are healed by uploading them
+again. Committing twice makes one revision.
 """
 
 from __future__ import annotations
@@ -117,9 +118,11 @@ class Uploads:
         Raises WrongState while bytes are missing, Invalid when they are not those announced, OutOfSpace.
         """
         found = await self.get(caller, upload)
+        # Whoever brings bytes that are stored already may do so because nodes refuse the stored ones.
+        sound = await self._blobs.sound(found.digest)
         async with self._alone:
-            if await self._blobs.missing([found.digest]):
-                await self._store(found)
+            if not sound or await self._blobs.missing([found.digest]):
+                await self._store(found, damaged=not sound)
             revision = await self._revisions.add(
                 Revision(
                     source_path=found.source_path,
@@ -135,8 +138,11 @@ class Uploads:
         await self._staging.drop(upload)
         return revision
 
-    async def _store(self, upload: Upload) -> None:
+    async def _store(self, upload: Upload, *, damaged: bool) -> None:
         if upload.offset < upload.size:
+            if damaged:
+                # from now on it is said to be missing, so the next announcement asks for the bytes
+                await self._blobs.delete(upload.digest)
             raise WrongState(
                 f"cannot commit the upload: {upload.offset} of {upload.size} bytes are here",
                 element="upload",

@@ -76,6 +76,10 @@ class Blobs(Protocol):
 
     async def delete(self, digest: str) -> None: ...
 
+    async def sound(self, digest: str) -> bool:
+        """Whether all of its bytes are there and are those of `digest`: reads every one. False also when there are none."""
+        ...
+
     async def sweep(self, *, before: datetime) -> int:
         """Drop what a `put` that was killed left, unless something was added to it since; how many of them."""
         ...

@@ -18,7 +18,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from corral.bus.port import NotFoundOnBus, Objects
+from corral.bus.port import BusError, NotFoundOnBus, Objects
 from corral.domain.artifact import BLOB_CONTEXT, PLAIN_CHUNK_BYTES, SEALED_CHUNK_BYTES, Blob, chunk_count
 from corral.domain.errors import Internal, NotFound
 from corral.protocol.subjects import ARTIFACTS
@@ -64,6 +64,19 @@ class NatsBlobs:
                 element="digest",
                 hint="upload the same file again",
             ) from None
+
+    async def sound(self, digest: str) -> bool:
+        found = hashlib.sha256()
+        try:
+            async for plain in self.read(digest):
+                await asyncio.to_thread(found.update, plain)
+        except (NotFound, Internal):
+            return False
+        except BusError as error:
+            if error.retryable:
+                raise
+            return False  # a chunk is missing
+        return found.hexdigest() == digest
 
     async def delete(self, digest: str) -> None:
         await self._objects.delete(ARTIFACTS, self._name(digest))

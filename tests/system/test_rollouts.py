@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import re
 import shutil
 import signal
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -147,3 +151,89 @@ async def test_a_paused_rollout_starts_nothing_and_offline_nodes_count_as_unreac
     found = await until(stack, strict.rollout, lambda r: r.state == "paused")
     assert "2 of 2 nodes unreachable, 0 allowed in a stage" in found.reason
     assert found.stages[0].gate == "failed"
+
+
+async def test_a_file_rollout_that_fails_brings_each_node_back_to_what_it_had_itself(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """Every node held bytes of its own before; the third stage fails on one of them, and nobody has to do anything."""
+    nodes = [f"sim-{number:05d}" for number in range(1, NODES + 1)]
+    for node in nodes:
+        (tmp_path / node).mkdir()
+        (tmp_path / node / "conf").write_text(f"what {node} had")
+        (tmp_path / node / "conf").chmod(0o640)
+    bad = tmp_path / nodes[-1] / "conf"
+    bad.unlink()
+    bad.mkdir()
+    source = tmp_path / "conf"
+    source.write_text("what everybody gets")
+    revision = await stack.fleet.files.upload(source)
+    file = {
+        "op": "apply",
+        "source": revision.source_path,
+        "revision": revision.revision,
+        "dest": f"{tmp_path}/{{{{ node.id }}}}/conf",
+    }
+    made = await stack.fleet.rollouts.create(
+        NewRollout(
+            name="conf",
+            target="all",
+            strategy="count:2,3,0",
+            change={"kind": "file", "file": file},
+            on_failure="rollback",
+        )
+    )
+    for stage, count in ((1, 2), (2, 5)):
+        await until(stack, made.rollout, lambda r: r.hold == "advance")
+        new = [node for node in nodes[:-1] if (tmp_path / node / "conf").read_bytes() == source.read_bytes()]
+        assert len(new) == count, f"after stage {stage}"
+        await stack.fleet.rollouts.advance(made.rollout)
+    found = await until(stack, made.rollout, lambda r: r.over)
+    assert found.state == "rolled_back"
+    assert found.reason == "stage 3 failed: 1 of 4 nodes failed, 0 allowed in a stage"
+    for node in nodes[:-1]:
+        path = tmp_path / node / "conf"
+        assert (path.read_text(), path.stat().st_mode & 0o777) == (f"what {node} had", 0o640)
+    assert bad.is_dir()
+    assert nodes[-1] not in {node for stage in found.rollback for node in stage.nodes}, "it never changed"
+
+
+async def test_an_abort_stops_the_stage_that_is_out_and_nothing_more_begins(stack: Stack, log: Path) -> None:
+    made = await stack.fleet.rollouts.create(new(log, "sleep 30", auto_advance=True))
+    deadline = CLOCK.monotonic() + PATIENCE_SECONDS
+    while len(runs(log)) < 2:
+        assert CLOCK.monotonic() < deadline
+        await CLOCK.sleep(0.05)
+    aborted = await stack.fleet.rollouts.abort(made.rollout)
+    assert (aborted.state, aborted.reason) == ("failed", "aborted by admin")
+    found = await until(stack, made.rollout, lambda r: sum(r.stages[0].counts.get(s, 0) for s in ("cancelled",)) == 2)
+    assert [stage.job is None for stage in found.stages] == [False, True, True]
+    assert len(runs(log)) == 2
+    assert (await stack.fleet.rollouts.abort(made.rollout)).state == "failed"
+
+
+async def test_status_as_json_has_the_shape_that_scripts_rely_on(stack: Stack, log: Path) -> None:
+    made = await stack.fleet.rollouts.create(new(log))
+    await until(stack, made.rollout, lambda r: r.hold == "advance")
+    token = (stack.data / "admin.token").read_text().strip()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "corral", "rollout", "status", made.rollout, "-o", "json"),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "CORRAL_URL": stack.url, "CORRAL_TOKEN": token},
+    )
+    out, _ = await process.communicate()
+    found = json.loads(out)
+    assert list(found) == ["rollout", "name", "state", "stage", "stages", "pinned"]
+    assert [list(stage) for stage in found["stages"]] == [
+        ["index", "nodes", "counts", "gate", "started_at", "ended_at"]
+    ] * 3
+    assert (found["rollout"], found["name"], found["state"], found["stage"]) == (made.rollout, "web", "paused", 1)
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", found["pinned"])
+    first, second, _ = found["stages"]
+    assert (first["index"], first["nodes"], first["counts"], first["gate"]) == (
+        1,
+        ["sim-00001", "sim-00002"],
+        {"succeeded": 2},
+        "passed",
+    )
+    assert (second["gate"], second["counts"], second["started_at"]) == ("pending", {}, None)

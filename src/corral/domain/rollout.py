@@ -91,11 +91,11 @@ def _left_over(rollout: Rollout, facts: Facts, now: datetime) -> list[Action]:
         if not stage.cut:
             continue
         jobs = _jobs_of(rollout, facts, index)
-        if cancels := _cancels(jobs):
+        if cancels := _cancels(jobs, facts):
             return cancels
         ended = stage.ended_at or rollout.finished_at
         waited = ended is not None and now >= ended + timedelta(seconds=STOP_SECONDS)
-        if waited or not any(job.open for job in jobs):
+        if (waited and not facts.settling) or not any(job.open for job in jobs):
             return [Tidied(index)]
     return []
 
@@ -117,7 +117,7 @@ def _forward(rollout: Rollout, facts: Facts, now: datetime) -> list[Action]:
     found = tally(job, judged=False)
     before = spent(_earlier(rollout, facts, index))
     if wrong := beyond(rollout, stage, found, before):
-        return _stop(rollout, index, job, wrong, due=due)
+        return _stop(rollout, facts, index, job, wrong, due=due)
     if found.open and not due and (facts.settling or not _tolerable(rollout, stage, job, found, before, now)):
         return []
     judged = tally(job, judged=True)
@@ -136,9 +136,9 @@ def _may_start(rollout: Rollout, index: int, now: datetime) -> bool:
     return rollout.settings.auto_advance and ended is not None and now >= ended + interval
 
 
-def _stop(rollout: Rollout, index: int, job: JobFact, wrong: str, *, due: bool) -> list[Action]:
+def _stop(rollout: Rollout, facts: Facts, index: int, job: JobFact, wrong: str, *, due: bool) -> list[Action]:
     """Too much went wrong: what has not begun does not begin, what runs may finish until the deadline."""
-    waiting = tuple(sorted(n for n, t in job.tasks.items() if t.state is TaskState.QUEUED and not t.cancel_asked))
+    waiting = tuple(n for n in _cancellable(job, facts) if job.tasks[n].state is TaskState.QUEUED)
     if waiting and not due:
         return [Cancel(job.id, waiting)]
     if job.open and not due:
@@ -215,10 +215,10 @@ def _ask(
 
 def _back(rollout: Rollout, facts: Facts, now: datetime) -> list[Action]:
     forward = [job for index in range(len(rollout.stages)) for job in _jobs_of(rollout, facts, index)]
-    if cancels := _cancels(forward):
+    if cancels := _cancels(forward, facts):
         return cancels
     asked = rollout.rollback_asked_at or now
-    if any(job.open for job in forward) and now < asked + timedelta(seconds=STOP_SECONDS):
+    if any(job.open for job in forward) and (facts.settling or now < asked + timedelta(seconds=STOP_SECONDS)):
         return []
     last = len(rollout.back) - 1
     if rollout.back and rollout.back[last].ended_at is None:
@@ -312,5 +312,19 @@ def _earlier(rollout: Rollout, facts: Facts, index: int) -> list[JobFact]:
     return [facts.jobs[name] for name in names if name in facts.jobs]
 
 
-def _cancels(jobs: Sequence[JobFact]) -> list[Action]:
-    return [Cancel(job.id) for job in jobs if job.uncancelled]
+def _cancels(jobs: Sequence[JobFact], facts: Facts) -> list[Action]:
+    found: list[Action] = []
+    for job in jobs:
+        nodes = _cancellable(job, facts)
+        if nodes:
+            found.append(Cancel(job.id, None if len(nodes) == len(job.uncancelled) else nodes))
+    return found
+
+
+def _cancellable(job: JobFact, facts: Facts) -> tuple[str, ...]:
+    """Open tasks that may be asked to stop now.
+
+    A queued task of a node that is away is withdrawn on the spot. While nodes are still coming back to a new server (settling) it may
+    have run long ago, its report on the way: withdrawn, it would count as not touched and never be taken back.
+    """
+    return tuple(sorted(n for n in job.uncancelled if not (facts.settling and job.tasks[n].waits_for_node)))

@@ -7,8 +7,8 @@ import pytest
 
 from corral.domain.errors import WrongState
 from corral.domain.rollout import TRANSITIONS, decide, plan_back
-from corral.domain.rollout_actions import EndStage, Finish, Start, apply
-from corral.domain.rollout_control import advance, pause, resume, roll_back
+from corral.domain.rollout_actions import Cancel, EndStage, Finish, Start, apply
+from corral.domain.rollout_control import abort, advance, pause, resume, roll_back
 from corral.domain.rollout_facts import Facts, JobFact, TaskFact
 from corral.domain.rollout_state import (
     TERMINAL,
@@ -189,3 +189,19 @@ def test_advance_while_it_waits_for_its_interval_goes_on_at_once():
     made = replace(made, settings=auto)
     assert decide(made, facts(s1={"n1": DONE}), NOW) == []
     assert decide(advance(made, NOW), facts(s1={"n1": DONE}), NOW) == [Start(Direction.FORWARD, 1, ("n2",))]
+
+
+@pytest.mark.parametrize("going", ["forward", "back", "aborted"])
+def test_what_may_have_run_is_not_withdrawn_while_nodes_are_still_coming_back_to_a_new_server(going):
+    """Withdrawn on the spot it would count as not touched, and a rollback would leave the new bytes on that node."""
+    made = replace(rollout(3, state=S.RUNNING))
+    made = replace(made, stages=(replace(made.stages[0], job="Js1", started_at=NOW, deadline_at=NOW + timedelta(100)),))
+    made = {"forward": lambda: made, "back": lambda: roll_back(made, NOW), "aborted": lambda: abort(made, NOW)}[going]()
+    here, away = TaskFact(TaskState.QUEUED), TaskFact(TaskState.QUEUED, online=False)
+    seen = replace(facts(s1={"n1": BAD, "n2": here, "n3": away}), settling=True)
+    late = NOW + timedelta(seconds=40)
+    assert decide(made, seen, late) == [Cancel("Js1", ("n2",))]
+    asked = replace(seen, jobs={k: replace(j, tasks={**j.tasks, "n2": BAD}) for k, j in seen.jobs.items()})
+    assert decide(made, asked, late) == []
+    (cancel,) = decide(made, replace(asked, settling=False), NOW)
+    assert cancel in (Cancel("Js1", ("n3",)), Cancel("Js1", None))

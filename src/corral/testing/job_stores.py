@@ -244,6 +244,14 @@ class MemoryJobQueries:
         more = len(found) > limit
         return TaskPage(items=found[:limit], next=encode_cursor(found[limit - 1].node) if more else None)
 
+    async def with_tasks(
+        self, job: str, *, states: Sequence[TaskState] = (), limit: int = 1000, cursor: str | None = None
+    ) -> tuple[Job, TaskPage]:
+        return self._db.job(job), await self.tasks(job, states=states, limit=limit, cursor=cursor)
+
+    async def with_task(self, job: str, node: str) -> tuple[Job, Task, Sequence[Task]]:
+        return self._db.job(job), await self.task(job, node), await self.attempts(job, node)
+
     async def task(self, job: str, node: str) -> Task:
         row = self._db.tasks.get((job, node))
         if row is None:

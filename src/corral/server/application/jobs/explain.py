@@ -45,12 +45,11 @@ class Explaining:
     async def why(self, caller: Caller, job: str, node: str | None = None) -> Explanation:
         """Raises NotFound when there is no such job, or it has no task on `node`."""
         check_object_id(job, "J", element="job")
-        found = await self._queries.get(job)
         if node is None:
+            found = await self._queries.get(job)
             return Explanation(job=job, state=found.state.value, lines=await self._job(found))
-        task = await self._queries.task(job, check_node_id(node, element="node"))
+        found, task, attempts = await self._queries.with_task(job, check_node_id(node, element="node"))
         lines = task_lines(task, found, self._node(node), now=self._clock.now(), published=await self._published(task))
-        attempts = await self._queries.attempts(job, node)
         lines += [f"Attempt {a.attempt} ended as {_ending(a)}." for a in attempts]
         return Explanation(job=job, state=task.state.value, lines=lines, node=node, attempts=attempts)
 
@@ -70,9 +69,9 @@ class Explaining:
         for (state, reason), nodes in sorted(groups.items(), key=lambda g: (g[0][0] not in OPEN, -len(g[1]))):
             lines.append(_group_line(state, reason, nodes))
         if job.state is JobState.OPEN:
-            lines.append(f"Next: corral exec logs {job.id} --follow, or corral exec cancel {job.id}.")
+            lines.append(f"Next: corral exec logs {job.id} --follow, or corral exec cancel {job.id}")
         elif job.state is not JobState.SUCCEEDED:
-            lines.append(f"Next: corral exec get {job.id} --with-output, then corral exec retry {job.id}.")
+            lines.append(f"Next: corral exec get {job.id} --with-output, then corral exec retry {job.id}")
         return lines
 
     def _node(self, node: str) -> Node | None:
@@ -125,10 +124,10 @@ def task_lines(task: Task, job: Job, node: Node | None, *, now: datetime, publis
         lines.append("Whether the command finished is unknown: check the machine before running it again.")
     if may_retry(task.state):
         lines.append(
-            f"Next: corral exec logs {job.id} --node {task.node}, or corral exec retry {job.id} --node {task.node}."
+            f"Next: corral exec logs {job.id} --node {task.node}, or corral exec retry {job.id} --node {task.node}"
         )
     elif task.state in OPEN:
-        lines.append(f"Next: wait, or corral exec cancel {job.id}.")
+        lines.append(f"Next: wait, or corral exec cancel {job.id}")
     return lines
 
 

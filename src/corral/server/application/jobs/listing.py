@@ -52,8 +52,7 @@ class Listing:
         """Raises NotFound. A page is at most PAGE_MAX tasks, with output OUTPUT_PAGE_MAX."""
         check_object_id(job, "J", element="job")
         limit = check_limit(limit, OUTPUT_PAGE_MAX if with_output else PAGE_MAX)
-        found = await self._queries.get(job)
-        page = await self._queries.tasks(job, states=states, limit=limit, cursor=cursor)
+        found, page = await self._queries.with_tasks(job, states=states, limit=limit, cursor=cursor)
         output = await self._output.previews(caller, job, page.items) if with_output else {}
         return JobWithTasks(job=found, tasks=self._reach.mark(page.items), output=output, next=page.next)
 

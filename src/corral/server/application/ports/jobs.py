@@ -152,8 +152,18 @@ class JobQueries(Protocol):
         self, job: str, *, states: Sequence[TaskState] = (), limit: int = 1000, cursor: str | None = None
     ) -> TaskPage: ...
 
+    async def with_tasks(
+        self, job: str, *, states: Sequence[TaskState] = (), limit: int = 1000, cursor: str | None = None
+    ) -> tuple[Job, TaskPage]:
+        """`get` and `tasks` in one go."""
+        ...
+
     async def task(self, job: str, node: str) -> Task:
         """Raises NotFound."""
+        ...
+
+    async def with_task(self, job: str, node: str) -> tuple[Job, Task, Sequence[Task]]:
+        """`get`, `task` and `attempts` in one go."""
         ...
 
     async def attempts(self, job: str, node: str) -> Sequence[Task]:

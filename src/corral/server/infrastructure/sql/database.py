@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, cast
@@ -65,6 +65,10 @@ class Tx:
             values["rows"] = as_json(rows)
         cursor = await self._driver.execute(statement.postgresql, values)
         return cast("list[Sequence[Any]]", await cursor.fetchall())
+
+    async def each(self, *reads: tuple[Statement, Mapping[str, Any]]) -> list[list[Sequence[Any]]]:
+        """The rows of several queries, asked at once: a busy event loop is waited for once, not once a query."""
+        return await asyncio.gather(*(self.rows(statement, **values) for statement, values in reads))
 
     async def row(self, statement: Statement, **values: Any) -> Sequence[Any] | None:
         """The only result row, or None."""

@@ -45,7 +45,6 @@ _TASKS_STATES: Final = Statement(
     out=TASK_NAMES,
 )
 _ONE_TASK: Final = Statement(f"select {_TASK} from tasks t where t.job = :job and t.node = :node")
-_EXISTS: Final = Statement("select 1 from jobs where id = :job")
 _ATTEMPTS: Final = Statement("select outcome from task_attempts where job = :job and node = :node order by attempt")
 _ACCEPTED: Final = Statement(
     """
@@ -73,6 +72,20 @@ def may_forget(attempt: int, known: tuple[int, TaskState, str, str] | None) -> b
     return state not in OPEN and not (given_up and late == "{}")
 
 
+def _the_job(rows: Sequence[Sequence[Any]], job: str) -> Job:
+    if not rows:
+        raise NotFound(f"cannot find job {job!r}", element="job", hint="corral exec list")
+    return to_job(rows[0])
+
+
+def _the_task(rows: Sequence[Sequence[Any]], job: str, node: str) -> Task:
+    if not rows:
+        raise NotFound(
+            f"cannot find a task of node {node!r} in job {job!r}", element="node", hint=f"corral exec get {job}"
+        )
+    return to_task(task_row(rows[0]))
+
+
 class SqlJobQueries:
     """JobQueries over SQLite or PostgreSQL."""
 
@@ -81,10 +94,7 @@ class SqlJobQueries:
 
     async def get(self, job: str) -> Job:
         async with self._db.read() as tx:
-            row = await tx.row(_GET, job=clean(job))
-        if row is None:
-            raise NotFound(f"cannot find job {job!r}", element="job", hint="corral exec list")
-        return to_job(row)
+            return _the_job(await tx.rows(_GET, job=clean(job)), job)
 
     async def list(self, *, states: Sequence[JobState] = (), limit: int = 50, cursor: str | None = None) -> JobPage:
         limit = max(1, min(limit, PAGE_MAX))
@@ -102,27 +112,34 @@ class SqlJobQueries:
     async def tasks(
         self, job: str, *, states: Sequence[TaskState] = (), limit: int = 1000, cursor: str | None = None
     ) -> TaskPage:
+        return (await self.with_tasks(job, states=states, limit=limit, cursor=cursor))[1]
+
+    async def with_tasks(
+        self, job: str, *, states: Sequence[TaskState] = (), limit: int = 1000, cursor: str | None = None
+    ) -> tuple[Job, TaskPage]:
         limit = max(1, min(limit, PAGE_MAX))
         start = decode_cursor(cursor, str)
         values: dict[str, Any] = {"job": clean(job), "after": start[0] if start else "", "limit": limit + 1}
+        page = (_TASKS, values)
+        if states:
+            page = (_TASKS_STATES, {**values, "states": as_set(state.value for state in states)})
         async with self._db.read() as tx:
-            if states:
-                rows = await tx.rows(_TASKS_STATES, states=as_set(state.value for state in states), **values)
-            else:
-                rows = await tx.rows(_TASKS, **values)
-            if not rows and start is None and await tx.row(_EXISTS, job=clean(job)) is None:
-                raise NotFound(f"cannot find job {job!r}", element="job", hint="corral exec list")
+            found, rows = await tx.each((_GET, {"job": clean(job)}), page)
         tasks = [to_task(task_row(row)) for row in rows[:limit]]
-        return TaskPage(items=tasks, next=encode_cursor(tasks[-1].node) if len(rows) > limit else None)
+        return _the_job(found, job), TaskPage(
+            items=tasks, next=encode_cursor(tasks[-1].node) if len(rows) > limit else None
+        )
 
     async def task(self, job: str, node: str) -> Task:
         async with self._db.read() as tx:
-            row = await tx.row(_ONE_TASK, job=clean(job), node=clean(node))
-        if row is None:
-            raise NotFound(
-                f"cannot find a task of node {node!r} in job {job!r}", element="node", hint=f"corral exec get {job}"
-            )
-        return to_task(task_row(row))
+            return _the_task(await tx.rows(_ONE_TASK, job=clean(job), node=clean(node)), job, node)
+
+    async def with_task(self, job: str, node: str) -> tuple[Job, Task, Sequence[Task]]:
+        values = {"job": clean(job), "node": clean(node)}
+        async with self._db.read() as tx:
+            jobs, tasks, attempts = await tx.each((_GET, {"job": clean(job)}), (_ONE_TASK, values), (_ATTEMPTS, values))
+        earlier = [to_task(attempt_row(row[0])) for row in attempts]
+        return _the_job(jobs, job), _the_task(tasks, job, node), earlier
 
     async def attempts(self, job: str, node: str) -> Sequence[Task]:
         async with self._db.read() as tx:

@@ -50,4 +50,8 @@ def now_ms(clock: Clock) -> int:
 
 def iso(moment: datetime | None) -> str | None:
     """RFC 3339 in UTC with milliseconds, as REST and the CLI print it."""
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment is None:
+        return None
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -64,6 +65,7 @@ JOB_COLUMNS: Final = (
 JOB_SELECT: Final = ", ".join(JOB_COLUMNS)
 OWED_NAMES: Final = ("job", "node", "attempt", "not_after", "cancel_asked", "published")
 OWED_SELECT: Final = ", ".join(f"t.{name}" for name in OWED_NAMES)
+_SPEC_KEPT_CHARS: Final = 4096
 _STATES: Final = {state.value: state for state in TaskState}
 _REASONS: Final = {reason.value: reason for reason in Reason}
 _JOB_STATES: Final = {state.value: state for state in JobState}
@@ -185,6 +187,12 @@ def spec_text(spec: TaskSpec) -> str:
 
 
 def spec_of(kind: str, text: str) -> TaskSpec:
+    """Specs are immutable, and a list of jobs shows the same few again and again."""
+    return _small_spec(kind, text) if len(text) <= _SPEC_KEPT_CHARS else from_mapping(kind, json.loads(text))
+
+
+@lru_cache(maxsize=512)
+def _small_spec(kind: str, text: str) -> TaskSpec:
     return from_mapping(kind, json.loads(text))
 
 

@@ -135,12 +135,15 @@ def test_create_uploads_the_file_it_ships(fleet, cli):
         "0640",
         "--file-notify",
         "reload",
+        "--file-job-bandwidth",
+        "3MiB",
     )
     assert result.status == 0
     assert fleet.uploaded == ["app.conf"]
     file = fleet.rollouts.asked[0][1].body()["change"]["file"]
     assert file == {
         "op": "apply", "dest": "/etc/app.conf", "mode": "0640", "notify": "reload", "source": "/a/b", "revision": 3,
+        "job_bandwidth": 3 << 20,
     }  # fmt: skip
 
 

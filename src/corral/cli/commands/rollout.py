@@ -9,7 +9,7 @@ import click
 
 from corral.cli import exits
 from corral.cli.commands.exec import ASK_ABOVE_NODES, assignments, read_input
-from corral.cli.options import HELP, Duration, target, verb
+from corral.cli.options import HELP, Duration, Size, target, verb
 from corral.cli.session import Session, interactive
 from corral.domain.errors import Invalid
 
@@ -58,7 +58,9 @@ def change_of(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] |
             )
         chosen = {key: value for key, value in file.items() if value not in (None, False)}
         return {"kind": "file", "file": {"op": "apply", "dest": dest, **chosen}, **limits}, {"src": src}
-    extra = [f"--file-{key}" for key, value in {**file, "dest": dest}.items() if value not in (None, False)]
+    extra = [
+        f"--file-{key.replace('_', '-')}" for key, value in {**file, "dest": dest}.items() if value not in (None, False)
+    ]
     if extra:
         raise Invalid(f"cannot use {extra[0]} without --file-src", element=extra[0].removeprefix("--"))
     common = {**limits, **({"env": env} if env else {})}
@@ -116,6 +118,7 @@ def change_of(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] |
 @click.option("--file-template", is_flag=True, help="Fill in {{ … }} on each node.")
 @click.option("--file-validate", metavar="CMD", help="Must succeed on the new file (%s) first.")
 @click.option("--file-notify", metavar="CMD", help="Run this where something changed.")
+@click.option("--file-job-bandwidth", type=Size(), help="Bytes a second of a stage as a whole.")
 @click.option("--timeout", type=Duration(), help="Stop it on a node then (default 5m).")
 @click.option("--stage-deadline", type=Duration(), help="A stage ends then (default: --timeout + 60s).")
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="At most N nodes of a stage at once.")

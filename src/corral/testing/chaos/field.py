@@ -205,7 +205,7 @@ class Field:
         )
         if not verdict.ok:
             problems.append(str(verdict))
-        problems += self._submissions(jobs)
+        problems += self._submissions(jobs) + await self._unrecorded()
         if outputs:
             problems += self._outputs(tasks, names)
         return Judgement(problems=tuple(problems), counts=dict(verdict.counts), tasks=tasks)
@@ -223,6 +223,12 @@ class Field:
         return [f"submitted twice: {doubled[:5]}"] * bool(doubled) + [f"acknowledged, then gone: {missing[:5]}"] * bool(
             missing
         )
+
+    async def _unrecorded(self) -> list[str]:
+        """I8: who submitted what is in the audit record before the answer leaves."""
+        recorded = {entry["details"].get("made") for entry in await self.fleet.system.audit(limit=None)}
+        missing = sorted(set(self.ledger.acked.values()) - recorded)
+        return [f"acknowledged and not in the audit record: {len(missing)}, such as {missing[:5]}"] * bool(missing)
 
     def _outputs(self, tasks: dict[Key, Task], names: dict[str, str]) -> list[str]:
         """What succeeded has exactly the output foretold (compared by digest, as told in the catalogue: I3)."""

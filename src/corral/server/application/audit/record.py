@@ -1,8 +1,9 @@
 """Writing the audit record: in batches, in order, never silently incomplete.
 
-`record` returns once the entry has a place in a bounded queue: when the database is slow, requests wait for that place
-(backpressure) instead of going unrecorded. A batch that cannot be written is tried again until it can; what is left when the
-server has to stop is written to the log, entry by entry.
+`record` returns once the entry is committed, together with those of all requests that ended meanwhile, so an answer that left is
+in the record whatever is killed then. The queue is bounded: when the database is slow, requests wait (backpressure) instead of
+going unrecorded. A batch that cannot be written lets its requests go (they mostly say that the database is away) and is tried again
+until it can; what is left when the server has to stop is written to the log, entry by entry.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from corral.domain.errors import CorralError
@@ -26,6 +28,12 @@ _AGAIN: Final = Backoff(delays_seconds=(0.2, 1, 2, 5, 10))
 _FINAL_SECONDS: Final = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    entry: AuditEntry
+    settled: asyncio.Future[None]
+
+
 class AuditWriter:
     """A component. It stops last of all that serves requests, so that their entries still find it."""
 
@@ -34,8 +42,9 @@ class AuditWriter:
     def __init__(self, *, store: AuditLog, clock: Clock, queue_max: int = QUEUE_MAX) -> None:
         self._store = store
         self._clock = clock
-        self._queue: asyncio.Queue[AuditEntry] = asyncio.Queue(queue_max)
-        self._batch: list[AuditEntry] = []
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue_max)
+        self._batch: list[_Waiting] = []
+        self._failing = False
         self.written = 0
 
     def __len__(self) -> int:
@@ -43,7 +52,11 @@ class AuditWriter:
         return self._queue.qsize() + len(self._batch)
 
     async def record(self, entry: AuditEntry) -> None:
-        await self._queue.put(entry)
+        """Returns once it is stored, or once storing it failed and goes on by itself."""
+        waiting = _Waiting(entry, asyncio.get_running_loop().create_future())
+        await self._queue.put(waiting)
+        if not self._failing:
+            await waiting.settled
 
     async def run(self, ready: Callable[[], None]) -> None:
         ready()
@@ -63,8 +76,10 @@ class AuditWriter:
         attempt = 0
         while True:
             try:
-                await self._store.add_many(self._batch)
+                await self._store.add_many([waiting.entry for waiting in self._batch])
             except (CorralError, OSError) as error:
+                self._failing = True
+                self._let_all_go()
                 log.error(
                     "Cannot write %d audit entries, trying again: %s",
                     len(self._batch),
@@ -74,9 +89,18 @@ class AuditWriter:
                 await self._clock.sleep(_AGAIN.delay(attempt))
                 attempt += 1
                 continue
+            self._failing = False
             self.written += len(self._batch)
+            _let_go(self._batch)
             self._batch.clear()
             return
+
+    def _let_all_go(self) -> None:
+        _let_go(self._batch)
+        left = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        _let_go(left)
+        for waiting in left:
+            self._queue.put_nowait(waiting)
 
     async def _finish(self) -> None:
         """Write what is left, within a few seconds; then the log has to do."""
@@ -89,8 +113,15 @@ class AuditWriter:
         except TimeoutError:
             while not self._queue.empty():
                 self._batch.append(self._queue.get_nowait())
-            _spill(self._batch)
+            _spill([waiting.entry for waiting in self._batch])
+            _let_go(self._batch)
             self._batch.clear()
+
+
+def _let_go(batch: Sequence[_Waiting]) -> None:
+    for waiting in batch:
+        if not waiting.settled.done():
+            waiting.settled.set_result(None)
 
 
 def _spill(entries: Sequence[AuditEntry]) -> None:

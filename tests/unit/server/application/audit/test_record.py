@@ -59,6 +59,13 @@ async def until(condition: object, clock: FakeClock | None = None) -> None:
             await (clock.advance(1) if clock else asyncio.sleep(0))
 
 
+async def ask(writer: AuditWriter, numbers: range) -> list[asyncio.Task[None]]:
+    """Requests whose entries are in the queue when this returns."""
+    waiting = [asyncio.ensure_future(writer.record(entry(number))) for number in numbers]
+    await asyncio.sleep(0)
+    return waiting
+
+
 async def stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -67,12 +74,12 @@ async def stop(task: asyncio.Task[None]) -> None:
 async def test_entries_are_written_in_order_and_in_batches() -> None:
     rows = Rows()
     writer = AuditWriter(store=rows, clock=FakeClock())
-    for number in range(1200):
-        await writer.record(entry(number))
+    waiting = await ask(writer, range(1200))
     running = asyncio.ensure_future(writer.run(lambda: None))
     await until(lambda: writer.written == 1200)
     assert rows.all == [str(number) for number in range(1200)]
     assert len(rows.batches) == 3
+    await asyncio.gather(*waiting)
     await stop(running)
 
 
@@ -81,9 +88,10 @@ async def test_a_database_that_is_away_delays_entries_and_loses_none() -> None:
     rows.works.clear()
     writer = AuditWriter(store=rows, clock=clock)
     running = asyncio.ensure_future(writer.run(lambda: None))
-    for number in range(10):
-        await writer.record(entry(number))
+    waiting = await ask(writer, range(10))
     await until(lambda: rows.tries >= 3, clock)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiting)  # no request hangs because the record cannot be written
     assert len(writer) == 10
     rows.works.set()
     await until(lambda: writer.written == 10, clock)
@@ -94,8 +102,7 @@ async def test_a_database_that_is_away_delays_entries_and_loses_none() -> None:
 async def test_a_full_queue_makes_requests_wait() -> None:
     rows = Rows()
     writer = AuditWriter(store=rows, clock=FakeClock(), queue_max=3)
-    for number in range(3):
-        await writer.record(entry(number))
+    await ask(writer, range(3))
     waiting = asyncio.ensure_future(writer.record(entry(3)))
     for _ in range(10):
         await asyncio.sleep(0)
@@ -113,9 +120,9 @@ async def test_stopping_writes_what_waits() -> None:
     started = asyncio.Event()
     running = asyncio.ensure_future(writer.run(started.set))
     await started.wait()
-    for number in range(700):
-        await writer.record(entry(number))
+    waiting = await ask(writer, range(700))
     await stop(running)
+    await asyncio.gather(*waiting)
     assert rows.all == [str(number) for number in range(700)]
 
 
@@ -134,3 +141,16 @@ async def test_what_cannot_be_written_at_the_end_goes_to_the_log(
         await stop(running)
     spilled = [record.target for record in caplog.records if getattr(record, "action", "") == "audit_spilled"]
     assert spilled == ["0", "1", "2"]
+
+
+async def test_a_request_is_answered_only_once_its_entry_is_stored() -> None:
+    rows = Rows()
+    writer = AuditWriter(store=rows, clock=FakeClock())
+    (waiting,) = await ask(writer, range(1))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    running = asyncio.ensure_future(writer.run(lambda: None))
+    await waiting
+    assert rows.all == ["0"]
+    await stop(running)

@@ -1,6 +1,9 @@
 """The API with history: 1,000 nodes, 1,000,000 stored tasks, 50 clients at once, each asking what people and pages ask.
 
-python -m benchmarks.api [--tasks 1000000] [--clients 50] [--seconds 20] [--json F]
+Twice: with a pause of --pause seconds after each answer, as a page that refreshes or a script has it; and without any, which shows
+how much the server can do and what waiting in line for it costs.
+
+python -m benchmarks.api [--tasks 1000000] [--clients 50] [--seconds 20] [--pause 0.2] [--json F]
 """
 
 from __future__ import annotations
@@ -58,8 +61,11 @@ def fill(database: Path, tasks: int) -> list[str]:
     return ids
 
 
-async def _client(fleet: Fleet, jobs: list[str], until: float, seen: dict[str, list[float]], seed: int) -> None:
+async def _client(
+    fleet: Fleet, jobs: list[str], until: float, seen: dict[str, list[float]], seed: int, pause: float = 0.0
+) -> None:
     chance = random.Random(seed)
+    await asyncio.sleep(chance.random() * pause)
     while time.perf_counter() < until:
         job = chance.choice(jobs)
         name, method, path, body = chance.choice(
@@ -81,6 +87,8 @@ async def _client(fleet: Fleet, jobs: list[str], until: float, seen: dict[str, l
         start = time.perf_counter()
         await fleet.call(method, path, body)
         seen.setdefault(name, []).append(time.perf_counter() - start)
+        if pause:
+            await asyncio.sleep(pause)
 
 
 def _quantiles(values: list[float]) -> dict[str, float]:
@@ -93,7 +101,7 @@ def _quantiles(values: list[float]) -> dict[str, float]:
     }
 
 
-async def run(tasks: int, clients: int, seconds: float) -> dict[str, Any]:
+async def run(tasks: int, clients: int, seconds: float, pause: float) -> dict[str, Any]:
     async with Stack.temporary() as stack:
         await stack.simulate(NODES, flags=["--no-exec"])
         await stack.stop_server()
@@ -102,26 +110,36 @@ async def run(tasks: int, clients: int, seconds: float) -> dict[str, Any]:
         await stack.online(NODES)
         token = (stack.data / "admin.token").read_text().strip()
         fleets = [connect(stack.url, token) for _ in range(clients)]
-        seen: dict[str, list[float]] = {}
-        start = time.perf_counter()
-        await asyncio.gather(
-            *(_client(fleet, jobs, start + seconds, seen, number) for number, fleet in enumerate(fleets))
-        )
-        wall = time.perf_counter() - start
+        phases = {
+            "with_pause": await _phase(fleets, jobs, seconds, pause),
+            "without_pause": await _phase(fleets, jobs, seconds, 0.0),
+        }
         for fleet in fleets:
             await fleet.close()
         assert stack.server is not None
         size = (stack.data / "corral.db").stat().st_size
         rss = usage(stack.server.pid).rss_bytes
-    everything = [value for values in seen.values() for value in values]
     return {
         "tasks": tasks,
         "clients": clients,
-        "requests_per_s": len(everything) / wall,
-        "all": _quantiles(everything),
-        "by_request": {name: _quantiles(values) for name, values in sorted(seen.items())},
+        "pause_s": pause,
+        **phases,
         "database_bytes": size,
         "server_rss_bytes": rss,
+    }
+
+
+async def _phase(fleets: list[Fleet], jobs: list[str], seconds: float, pause: float) -> dict[str, Any]:
+    seen: dict[str, list[float]] = {}
+    start = time.perf_counter()
+    await asyncio.gather(
+        *(_client(fleet, jobs, start + seconds, seen, number, pause) for number, fleet in enumerate(fleets))
+    )
+    everything = [value for values in seen.values() for value in values]
+    return {
+        "requests_per_s": len(everything) / (time.perf_counter() - start),
+        "all": _quantiles(everything),
+        "by_request": {name: _quantiles(values) for name, values in sorted(seen.items())},
     }
 
 
@@ -130,14 +148,18 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1_000_000)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--pause", type=float, default=0.2, help="seconds between an answer and the next request")
     parser.add_argument("--json", metavar="F")
     options = parser.parse_args()
-    result = asyncio.run(run(options.tasks, options.clients, options.seconds))
-    for name, entry in {"all": result["all"], **result["by_request"]}.items():
+    result = asyncio.run(run(options.tasks, options.clients, options.seconds, options.pause))
+    for title, phase in ((f"{options.pause:g} s after each answer", "with_pause"), ("no pause", "without_pause")):
         print(
-            f"{name:24s} p50 {entry['p50_s'] * 1e3:7.1f} ms   p95 {entry['p95_s'] * 1e3:7.1f} ms   {entry['count']} requests"
+            f"{options.clients} clients, {title}: {result[phase]['requests_per_s']:.0f} requests/s on {options.tasks} stored tasks"
         )
-    print(f"{result['requests_per_s']:.0f} requests/s by {options.clients} clients on {options.tasks} stored tasks")
+        for name, entry in {"all": result[phase]["all"], **result[phase]["by_request"]}.items():
+            print(
+                f"  {name:24s} p50 {entry['p50_s'] * 1e3:7.1f} ms   p95 {entry['p95_s'] * 1e3:7.1f} ms   {entry['count']} requests"
+            )
     report.write(result, options.json)
 
 

@@ -15,8 +15,8 @@ from corral.agent.worker.builtin.extract import Extracted, Stopped, extract
 from corral.agent.worker.builtin.filling import digest_of
 from corral.agent.worker.builtin.ownership import Wanted, wanted_by
 from corral.agent.worker.builtin.paths import opened, refuse_mounts, refuse_system_path
-from corral.agent.worker.builtin.rollback import finish
 from corral.agent.worker.builtin.trees import remove_tree, tree_digest
+from corral.agent.worker.builtin.undone import finish
 from corral.agent.worker.builtin.work import Work
 from corral.domain.artifact import FileSpec
 from corral.runtime.safepath import Target, sync_filesystem

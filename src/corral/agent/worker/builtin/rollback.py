@@ -17,6 +17,7 @@ from corral.agent.worker.builtin.filling import copy_file, digest_of, read_all
 from corral.agent.worker.builtin.ownership import Wanted, wanted_by
 from corral.agent.worker.builtin.paths import dest_of, opened
 from corral.agent.worker.builtin.replace import Content, replace_file, sweep
+from corral.agent.worker.builtin.undone import finish
 from corral.agent.worker.builtin.work import Work
 from corral.domain.artifact import FileSpec
 from corral.runtime.safepath import Target
@@ -64,12 +65,6 @@ def _chosen(work: Work, dest: str) -> Entry | None:
     if entry is not None and not work.spec.dry_run:
         work.save(rollback={"entry": entry.id, "result": {}})
     return entry
-
-
-def finish(work: Work, dest: str, entry: Entry) -> None:
-    """The target is as it was: the entry leaves the stack, and what there is to say is remembered first."""
-    work.save(rollback={"entry": entry.id, "result": {**work.result}})
-    work.ground.backups.remove(dest, entry)
 
 
 async def _put_back(work: Work, target: Target, entry: Entry) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.floor import floor_seconds
-from benchmarks.processes import Usage, usage
+from benchmarks.processes import Usage, fine_cpu_seconds, usage
 from corral.testing.real_node import RealNode
 from corral.testing.stack import Stack
 
@@ -26,9 +26,9 @@ def _mb(found: Usage) -> float:
 
 async def _idle(pids: dict[str, int], seconds: float) -> dict[str, float]:
     """Milliseconds of CPU a second, while nothing happens."""
-    before = {name: usage(pid).cpu_seconds for name, pid in pids.items()}
+    before = {name: fine_cpu_seconds(pid) for name, pid in pids.items()}
     await asyncio.sleep(seconds)
-    return {name: (usage(pid).cpu_seconds - before[name]) / seconds * 1e3 for name, pid in pids.items()}
+    return {name: (fine_cpu_seconds(pid) - before[name]) / seconds * 1e3 for name, pid in pids.items()}
 
 
 async def _many(stack: Stack, tasks: int) -> float:

@@ -67,6 +67,7 @@ async def cli(stack: Stack, *words: str) -> tuple[int, str, str]:
 
 
 async def go_offline(stack: Stack) -> None:
+    """p-00002 and p-00004, which live in the second process."""
     stack.hosts[1].terminate()
     await stack.hosts[1].wait()
 
@@ -130,19 +131,19 @@ async def test_offline_nodes_are_skipped_or_waited_for_and_hear_of_a_cancel_befo
     log = tmp_path / "ran"
     await go_offline(stack)
     try:
-        expiring = await submit(stack, "true", "p-00003", expires=1)
+        expiring = await submit(stack, "true", "p-00002", expires=1)
         skipped = await submit(stack, "true", offline="skip")
         queued = await submit(stack, f"echo queued $CORRAL_TASK >>{log}")
-        cancelled = await submit(stack, f"echo cancelled $CORRAL_TASK >>{log}", "p-00003,p-00004")
+        cancelled = await submit(stack, f"echo cancelled $CORRAL_TASK >>{log}", "p-00002,p-00004")
         done = await over(stack, skipped)
         assert [(task.node, task.state, task.reason) for task in sorted(done.tasks, key=lambda task: task.node)] == [
             ("p-00001", "succeeded", ""),
-            ("p-00002", "succeeded", ""),
-            ("p-00003", "expired", "offline_skipped"),
+            ("p-00002", "expired", "offline_skipped"),
+            ("p-00003", "succeeded", ""),
             ("p-00004", "expired", "offline_skipped"),
         ]
         waiting = {task.node: task for task in (await stack.fleet.jobs.get(queued)).tasks}
-        assert (waiting["p-00003"].state, waiting["p-00003"].reason) == ("queued", "offline")
+        assert (waiting["p-00002"].state, waiting["p-00002"].reason) == ("queued", "offline")
         await stack.fleet.jobs.cancel(cancelled)
         gone = await over(stack, cancelled, seconds=10)
         assert {(task.state, task.reason) for task in gone.tasks} == {("cancelled", "withdrawn")}

@@ -1,3 +1,0 @@
-"""Users, roles, grants: the tables of migration 0002. The rules of schema.py hold."""
-
-from __future__ import annotations

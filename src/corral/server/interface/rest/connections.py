@@ -1,7 +1,0 @@
-"""Named connections to databases and clusters."""
-
-from __future__ import annotations
-
-from corral.server.interface.rest.route import Route
-
-ROUTES: tuple[Route, ...] = ()

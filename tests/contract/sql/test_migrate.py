@@ -19,8 +19,8 @@ from sqlalchemy import Connection, MetaData, text
 from corral.domain.errors import Unsupported
 from corral.server.infrastructure.sql import migrate as module
 from corral.server.infrastructure.sql.database import Database
+from corral.server.infrastructure.sql.every_table import metadata
 from corral.server.infrastructure.sql.migrate import head, migrate
-from corral.server.infrastructure.sql.schema import metadata
 from corral.server.infrastructure.sql.statements import Statement
 
 SECOND_STEP = """

@@ -22,6 +22,7 @@ from corral.server.application.jobs.watch import Watching
 from corral.server.application.ports.jobs import DeadLetters, JobStore
 from corral.server.compose.files import Files
 from corral.server.compose.ground import Ground
+from corral.server.compose.guards import compose_guards
 from corral.server.compose.retention import retention
 from corral.server.infrastructure.nats.down import NatsDown
 from corral.server.infrastructure.nats.output import NatsOutputLog
@@ -111,6 +112,7 @@ def compose_jobs(ground: Ground, files: Files) -> Jobs:
             clock=clock,
             counters=counters,
             complete=files.shipping.complete,
+            guards=compose_guards(ground),
         ),
         cancellation=Cancellation(
             store=store, queries=queries, fleet=ground.registry, aftermath=aftermath, clock=clock, counters=counters

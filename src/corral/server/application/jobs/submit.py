@@ -25,6 +25,7 @@ from corral.server.application.jobs.counters import Counters
 from corral.server.application.jobs.dispatch import Dispatcher
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.fleet import Fleet
+from corral.server.application.ports.guards import Hold, SubmissionGuard
 from corral.server.application.ports.jobs import Delivery, Fence, JobStore, NewTask
 
 
@@ -35,6 +36,8 @@ class Preview:
     nodes: Sequence[str]
     online: int
     offline: Sequence[str]
+    hold: Hold | None = None
+    """What it would wait for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,7 @@ class Submission:
         counters: Counters,
         random: Callable[[int], bytes] = os.urandom,
         complete: Complete = as_given,
+        guards: Sequence[SubmissionGuard] = (),
     ) -> None:
         self._store = store
         self._fleet = fleet
@@ -93,13 +97,20 @@ class Submission:
         self._counters = counters
         self._random = random
         self._complete = complete
+        self._guards = guards
 
-    def preview(self, caller: Caller, spec: JobSpec) -> Preview:
+    async def preview(self, caller: Caller, spec: JobSpec) -> Preview:
         """Raises what `submit` would raise for this spec; changes nothing."""
         check_job(spec)
         nodes = self._fleet.resolve(spec.target)
+        hold = await self._guard(caller, spec, nodes)
         online = self._fleet.online(nodes)
-        return Preview(nodes=nodes, online=len(online), offline=[n for n in nodes if n not in online])
+        return Preview(nodes=nodes, online=len(online), offline=[n for n in nodes if n not in online], hold=hold)
+
+    async def _guard(self, caller: Caller, spec: JobSpec, nodes: Sequence[str]) -> Hold | None:
+        """Every guard is asked, also when an earlier one makes the job wait: a refusal wins over waiting."""
+        holds = [await guard.check(caller, spec, nodes) for guard in self._guards]
+        return next((hold for hold in holds if hold is not None), None)
 
     async def submit(
         self, caller: Caller, spec: JobSpec, operation: str | None = None, *, pinned: Pinned | None = None
@@ -115,8 +126,9 @@ class Submission:
         spec = await self._complete(caller, spec)
         nodes = self._fleet.resolve(spec.target) if pinned is None else pinned.checked()
         spec = shared(spec, len(nodes))
+        hold = await self._guard(caller, spec, nodes)
         now = self._clock.now()
-        tasks = plan(spec, nodes, self._fleet.online(nodes))
+        tasks = plan(spec, nodes, self._fleet.online(nodes), hold)
         counts = summary(t.state for t in tasks)
         state = job_state(counts, cancel_asked=False)
         expires_at = now + timedelta(seconds=spec.expires_seconds)
@@ -162,8 +174,10 @@ def shared(spec: JobSpec, nodes: int) -> JobSpec:
     return replace(spec, command=shared_out(spec.command, min(nodes, spec.concurrency or nodes)))
 
 
-def plan(spec: JobSpec, nodes: Sequence[str], online: frozenset[str]) -> list[NewTask]:
+def plan(spec: JobSpec, nodes: Sequence[str], online: frozenset[str], hold: Hold | None = None) -> list[NewTask]:
     """One task per node, online nodes first, so that neither `--concurrency` nor the push waits for who is not there."""
+    if hold is not None:
+        return [NewTask(node=node, reason=Reason.APPROVAL, due=False) for node in nodes]
     tasks = []
     left = len(nodes) if spec.concurrency is None else spec.concurrency
     for node in [*(n for n in nodes if n in online), *(n for n in nodes if n not in online)]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from corral.domain.access import EVERYWHERE, Grant, selectors
+
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
@@ -19,9 +21,17 @@ class Caller:
     request_id: str = ""
     credential: str = ""
     """The id of the API token or session that proves it; never the secret."""
+    grants: tuple[Grant, ...] | None = None
+    """Where each permission holds; None: on every node (`permissions` alone counts)."""
 
     def may(self, permission: str) -> bool:
         return "*" in self.permissions or permission in self.permissions
+
+    def where(self, permission: str) -> tuple[str, ...]:
+        """The selectors on whose nodes the caller has `permission`: ("all",) when nothing limits it, () for nowhere."""
+        if not self.may(permission):
+            return ()
+        return (EVERYWHERE,) if self.grants is None else selectors(self.grants, permission)
 
 
 @dataclass(frozen=True, kw_only=True)

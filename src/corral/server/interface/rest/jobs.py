@@ -47,7 +47,7 @@ async def submit(jobs: JobRoom, caller: Caller, data: SubmitBody, idempotency_ke
 
 async def preview(jobs: JobRoom, caller: Caller, data: SubmitBody) -> Envelope[PreviewView]:
     """Who this submission would hit, now; nothing is stored."""
-    found = jobs.submission.preview(caller, data.spec())
+    found = await jobs.submission.preview(caller, data.spec())
     return ok(PreviewView(nodes=list(found.nodes), online=found.online, offline=list(found.offline)))
 
 

@@ -5,7 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from corral.server.interface.rest import access, files, jobs, nodes, rollouts, sim, system
+from corral.server.interface.rest import (
+    access,
+    approvals,
+    connections,
+    files,
+    jobs,
+    kinds,
+    nodes,
+    policies,
+    roles,
+    rollouts,
+    secrets,
+    sim,
+    system,
+    users,
+)
 from corral.server.interface.rest.route import Route
 
 _LARGE_BODY_BYTES: Final = 24 << 20
@@ -32,6 +47,13 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
         files.ROUTES,
         rollouts.ROUTES,
         access.ROUTES,
+        users.ROUTES,
+        roles.ROUTES,
+        approvals.ROUTES,
+        policies.ROUTES,
+        secrets.ROUTES,
+        connections.ROUTES,
+        kinds.ROUTES,
         system.ROUTES,
         sim.ROUTES,
     )

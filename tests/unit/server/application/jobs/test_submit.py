@@ -79,7 +79,7 @@ async def test_an_engine_that_is_away_does_not_fail_a_submission_and_the_tasks_c
 
 async def test_a_preview_says_who_would_be_hit_and_stores_nothing(world):
     world.fleet.away = {"n3"}
-    preview = world.room.submission.preview(world.caller, SPEC)
+    preview = await world.room.submission.preview(world.caller, SPEC)
     assert (list(preview.nodes), preview.online, list(preview.offline)) == (["n1", "n2", "n3"], 2, ["n3"])
     assert (await world.queries.list()).items == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from corral.server.infrastructure.sql.schema import metadata
+from corral.server.infrastructure.sql.every_table import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,0 +1,13 @@
+"""All tables: importing this makes `metadata` whole."""
+
+from __future__ import annotations
+
+from corral.server.infrastructure.sql import (  # noqa: F401  # each adds its tables to metadata
+    schema_access,
+    schema_connections,
+    schema_proof,
+    schema_rules,
+)
+from corral.server.infrastructure.sql.schema import metadata
+
+__all__ = ["metadata"]

@@ -1,0 +1,7 @@
+"""Named connections to databases and clusters."""
+
+from __future__ import annotations
+
+from corral.server.interface.rest.route import Route
+
+ROUTES: tuple[Route, ...] = ()

@@ -1,0 +1,7 @@
+"""Secrets: names are shown, values never."""
+
+from __future__ import annotations
+
+from corral.server.interface.rest.route import Route
+
+ROUTES: tuple[Route, ...] = ()

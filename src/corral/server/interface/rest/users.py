@@ -1,0 +1,7 @@
+"""Users, their passwords and sessions."""
+
+from __future__ import annotations
+
+from corral.server.interface.rest.route import Route
+
+ROUTES: tuple[Route, ...] = ()

@@ -117,6 +117,7 @@ class AgentSettings:
     slots: int = 10
     slots_max: int = 128
     warm_wrappers: int = 1
+    executors_python: str = ""
     bandwidth_bytes_per_second: int = 0
     adaptive: bool = False
     cpu_high_percent: float = 75.0

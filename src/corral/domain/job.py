@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from corral.domain.artifact import FileSpec, check_file
 from corral.domain.errors import Invalid, TooLarge
+from corral.domain.executors.spec import ExecutorSpec
 from corral.domain.task import OPEN, TaskState
 
 SPEC_BYTES_MAX: Final = 16 << 20
@@ -43,7 +45,8 @@ class Interpreter(StrEnum):
 class CommandSpec:
     """What to run on each node: exactly one of argv (default-safe), shell (a text for /bin/sh -c) or script.
 
-    `stdin` is the text or bytes given to the command; nothing means /dev/null. Sizes are bytes, times seconds.
+    `stdin` is the text or bytes given to the command; nothing means /dev/null. Sizes are bytes, times seconds. `host` enters the
+    namespaces of process 1 first: what an agent that itself lives in a container does to reach its host.
     """
 
     argv: tuple[str, ...] = ()
@@ -54,12 +57,13 @@ class CommandSpec:
     cwd: str | None = None
     user: str | None = None
     stdin: bytes | None = None
+    host: bool = False
     timeout_seconds: float = 300.0
     grace_seconds: float = 5.0
     max_output_bytes: int = 64 << 20
 
 
-TaskSpec: TypeAlias = CommandSpec | FileSpec
+TaskSpec: TypeAlias = CommandSpec | FileSpec | ExecutorSpec
 """What one task does; domain/kinds.py says which class belongs to which kind."""
 
 
@@ -128,6 +132,10 @@ def check_spec(spec: JobSpec) -> None:
         check_file(command)
         _check_limits(spec)
         return
+    if isinstance(command, ExecutorSpec):
+        _check_limits(spec)
+        _check_size(len(json.dumps(dict(command.params), default=str)))
+        return
     forms = [
         name for name, given in (("argv", command.argv), ("shell", command.shell), ("script", command.script)) if given
     ]
@@ -158,6 +166,10 @@ def check_spec(spec: JobSpec) -> None:
     size = len(command.stdin or b"") + sum(
         len(part.encode()) for part in (*command.argv, command.shell or "", command.script or "")
     )
+    _check_size(size)
+
+
+def _check_size(size: int) -> None:
     if size > SPEC_BYTES_MAX:
         raise TooLarge(
             f"cannot accept a spec of {size} bytes: at most {SPEC_BYTES_MAX}",
@@ -208,6 +220,8 @@ def as_mapping(command: CommandSpec) -> dict[str, Any]:
         out["user"] = command.user
     if command.stdin is not None:
         out["stdin"] = base64.b64encode(command.stdin).decode()
+    if command.host:
+        out["host"] = True
     return out
 
 
@@ -223,6 +237,7 @@ def from_mapping(data: Mapping[str, Any]) -> CommandSpec:
         cwd=data.get("cwd"),
         user=data.get("user"),
         stdin=None if stdin is None else base64.b64decode(stdin),
+        host=bool(data.get("host", False)),
         timeout_seconds=float(data.get("timeout", 300.0)),
         grace_seconds=float(data.get("grace", 5.0)),
         max_output_bytes=int(data.get("max_output", 64 << 20)),

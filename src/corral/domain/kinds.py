@@ -1,26 +1,33 @@
-"""The kinds of task: for each its spec class, how that is checked, written and read, and the permission that may submit it.
+"""The kinds of task: for each its spec class, how that is checked, written and read, and the permissions that may submit it.
 
-A new kind is a row here, on the server; and on the node what runs it.
+exec and file are the node's own; every other kind is an executor (domain/executors): a row of BUILT_IN, or a plugin that the
+server's composition installs. What was stored stays readable when its plugin is gone; only submitting needs the kind.
 """
 
 from __future__ import annotations
 
+import functools
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from corral.domain import artifact, job
 from corral.domain.artifact import FileSpec
 from corral.domain.errors import Invalid
+from corral.domain.executors import spec as executor
+from corral.domain.executors.contract import ExecutorKind, check_executor
+from corral.domain.executors.registry import BUILT_IN
+from corral.domain.executors.spec import ExecutorSpec
 from corral.domain.job import CommandSpec, JobSpec, TaskSpec
+from corral.domain.schema import check_schema
 
 LINE_CHARS: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """`line` is for people; `permission` is what a caller needs to submit or repeat it."""
+    """`line` is for people; `permission` is what a caller needs to submit or repeat it. `executor` is None for exec and file."""
 
     name: str
     spec: type[TaskSpec]
@@ -28,6 +35,7 @@ class Kind:
     as_mapping: Callable[[Any], dict[str, Any]]
     from_mapping: Callable[[Mapping[str, Any]], TaskSpec]
     line: Callable[[Any], str]
+    executor: ExecutorKind | None = None
 
 
 def _command_line(spec: CommandSpec) -> str:
@@ -54,7 +62,31 @@ FILE: Final = Kind(
     from_mapping=artifact.from_mapping,
     line=artifact.file_line,
 )
-KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in (EXEC, FILE)}
+
+
+def _of_executor(kind: ExecutorKind) -> Kind:
+    return Kind(
+        name=kind.name,
+        spec=ExecutorSpec,
+        permission=kind.permission,
+        as_mapping=executor.as_mapping,
+        from_mapping=functools.partial(executor.from_mapping, kind.name),
+        line=lambda spec: f"{kind.name} {kind.line(spec.params)}" + (" (dry run)" if spec.dry_run else ""),
+        executor=kind,
+    )
+
+
+KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (EXEC, FILE, *map(_of_executor, BUILT_IN))}
+
+
+def install(plugins: Iterable[ExecutorKind]) -> None:
+    """Make plugins' kinds known to this process, once, before it serves. Raises Invalid for a bad schema or a name that is taken."""
+    for kind in plugins:
+        check_schema(kind.schema, f"the schema of kind {kind.name!r}")
+        taken = KINDS.get(kind.name)
+        if taken is not None and (taken.executor is None or taken.executor.module != kind.module):
+            raise Invalid(f"cannot install kind {kind.name!r} of {kind.module}: the name is taken", element="kind")
+        KINDS[kind.name] = _of_executor(kind)
 
 
 def kind_named(name: str) -> Kind:
@@ -67,31 +99,51 @@ def kind_named(name: str) -> Kind:
     return found
 
 
-def kind_of(spec: TaskSpec) -> Kind:
-    return EXEC if isinstance(spec, CommandSpec) else FILE
-
-
 def check_job(spec: JobSpec) -> Kind:
     """The kind of a submission; raises Invalid or TooLarge naming the field."""
     kind = kind_named(spec.kind)
     if not isinstance(spec.command, kind.spec):
         raise Invalid(f"cannot submit: kind {spec.kind!r} needs a {kind.spec.__name__}", element="kind")
     job.check_spec(spec)
+    if kind.executor is not None and isinstance(spec.command, ExecutorSpec):
+        if spec.command.kind != kind.name:
+            raise Invalid(f"cannot submit: kind {spec.kind!r} cannot run {spec.command.kind!r}", element="kind")
+        check_executor(kind.executor, spec.command)
     return kind
 
 
+def kind_name(spec: TaskSpec) -> str:
+    if isinstance(spec, ExecutorSpec):
+        return spec.kind
+    return EXEC.name if isinstance(spec, CommandSpec) else FILE.name
+
+
+def needed(spec: TaskSpec) -> tuple[str, ...]:
+    """Every permission a caller needs to submit this: the kind's, and those of what it asks for besides."""
+    words = [kind_named(kind_name(spec)).permission]
+    if isinstance(spec, CommandSpec) and (spec.shell is not None or spec.script is not None):
+        words.append("exec.shell")
+    if isinstance(spec, CommandSpec) and spec.host:
+        words.append("exec.host")
+    return tuple(words)
+
+
 def as_mapping(spec: TaskSpec) -> dict[str, Any]:
-    """The wire and SQL form of either spec."""
-    return kind_of(spec).as_mapping(spec)
+    """The wire and SQL form of any spec."""
+    if isinstance(spec, CommandSpec):
+        return job.as_mapping(spec)
+    return executor.as_mapping(spec) if isinstance(spec, ExecutorSpec) else artifact.as_mapping(spec)
 
 
 def from_mapping(kind: str, data: Mapping[str, Any]) -> TaskSpec:
-    """The inverse of as_mapping for a task of `kind`."""
-    return kind_named(kind).from_mapping(data)
+    """The inverse of as_mapping for a task of `kind`; a kind nobody knows any more is an executor's."""
+    found = KINDS.get(kind)
+    return executor.from_mapping(kind, data) if found is None else found.from_mapping(data)
 
 
 def line(spec: TaskSpec) -> str:
     """One line for people: printable, at most LINE_CHARS characters."""
-    text = kind_of(spec).line(spec)
+    found = KINDS.get(kind_name(spec))
+    text = f"{kind_name(spec)} (a kind that is not installed any more)" if found is None else found.line(spec)
     text = "".join(c if c.isprintable() else " " for c in text[: LINE_CHARS + 1])
     return text if len(text) <= LINE_CHARS else text[: LINE_CHARS - 1] + "…"

@@ -50,7 +50,7 @@ NODE_DECIDES: Final = frozenset(
 TRANSITIONS: Final[Mapping[TaskState, frozenset[TaskState]]] = {
     TaskState.QUEUED: frozenset(TaskState) - {TaskState.QUEUED},
     TaskState.DELIVERED: frozenset(TaskState) - {TaskState.QUEUED, TaskState.DELIVERED},
-    TaskState.RUNNING: TERMINAL - {TaskState.REJECTED, TaskState.EXPIRED},
+    TaskState.RUNNING: TERMINAL - {TaskState.EXPIRED},
 } | {state: frozenset() for state in TERMINAL}
 """From → allowed next, within one attempt. A retry is a new attempt, which starts at `queued` again (retry() below)."""
 
@@ -102,6 +102,7 @@ class Reason(StrEnum):
     KILLED = "killed"
     TIMEOUT = "timeout"
     SPAWN = "spawn"
+    EXECUTOR = "executor"
 
 
 REASON_TEXT: Final[Mapping[Reason, str]] = {
@@ -125,6 +126,7 @@ REASON_TEXT: Final[Mapping[Reason, str]] = {
     Reason.KILLED: "cancelled; its process tree was stopped",
     Reason.TIMEOUT: "ran longer than its time limit and was stopped",
     Reason.SPAWN: "the command could not be started",
+    Reason.EXECUTOR: "the node has no executor for it, or its driver is not installed",
 }
 
 

@@ -29,6 +29,9 @@ class TaskMessage:
     `must` names what the node has to understand (`spec.user`: a key of the spec). A spec beyond INLINE_BYTES_MAX travels as
     {"sealed": {"nuid", "size", "sha256", "key", "nonce"}}: its JSON under AES-256-GCM in the artifacts bucket (base64 key and
     nonce; size and sha256 are of the sealed bytes).
+
+    `private` is what only this node and only this task may see: {"secrets": {NAME: value}, "connection": {…}}. The node seals it
+    before anything of it reaches its disk, and `must` names it, so a node that would not do that does not run the task.
     """
 
     v: int = VERSION
@@ -42,6 +45,7 @@ class TaskMessage:
     not_after: float
     must: list[str] = field(default_factory=list)
     labels: dict[str, Any] = field(default_factory=dict)
+    private: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from corral.domain.artifact import (
 )
 from corral.domain.errors import Invalid
 from corral.domain.job import CommandSpec, JobSpec
-from corral.domain.kinds import check_job, kind_of
+from corral.domain.kinds import check_job, kind_name
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SPEC = FileSpec(op=FileOp.APPLY, source="app.conf", dest="/etc/app.conf")
@@ -149,7 +149,7 @@ def test_people_read_what_a_file_task_does() -> None:
 
 def test_a_kind_takes_its_own_spec_alone() -> None:
     assert check_job(JobSpec(target="all", kind="file", command=SPEC)).permission == "file.apply"
-    assert kind_of(CommandSpec(argv=("true",))).name == "exec"
+    assert kind_name(CommandSpec(argv=("true",))) == "exec"
     for kind in ("exec", "nothing"):
         with pytest.raises(Invalid) as caught:
             check_job(JobSpec(target="all", kind=kind, command=SPEC))

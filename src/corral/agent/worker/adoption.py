@@ -22,15 +22,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from corral.agent.worker.attempt import Attempt, Phase
+from corral.agent.worker.executing import meaning, outcome
 from corral.agent.worker.frame import Frame
 from corral.agent.worker.inbox import Inbox, Parts
 from corral.agent.worker.intake import NotOurs, read_spec
 from corral.agent.worker.invocation import attempt_directory
 from corral.agent.worker.journal import Row
 from corral.agent.worker.output import lifted, remove_directory
+from corral.agent.worker.vault import VaultClosed
 from corral.agent.worker.wrapper import Claim, read_claim, read_status, take_claim
 from corral.agent.worker.wrapper import is_wrapper as is_wrapper
 from corral.domain.artifact import FileOp, FileSpec
+from corral.domain.executors.spec import ExecutorSpec
 from corral.domain.job import TaskSpec
 from corral.domain.task import Reason, TaskState
 from corral.protocol.signing import BadSignature, split
@@ -51,6 +54,7 @@ class Adoption:
         self._runner = parts.runner
         self._outbox = parts.outbox
         self._inbox = inbox
+        self._vault = parts.vault
         self.adopted = 0
 
     def recover(self) -> None:
@@ -99,6 +103,11 @@ class Adoption:
     def _spec(self, attempt: Attempt) -> TaskSpec | None:
         message = self._message(attempt)
         body, attempt.labels = message["spec"], message.get("labels", {})
+        try:
+            attempt.entrust(self._vault.take_out(message))
+        except VaultClosed as error:
+            log.error("Cannot take up %s.%d: %s", *attempt.key, error, extra={"action": "vault"})
+            return None
         if "sealed" in body:
             try:
                 first = attempt_directory(self._frame.state.spool, attempt.job, attempt.number, 0)
@@ -173,6 +182,10 @@ class Adoption:
         with contextlib.suppress(OSError):
             finished_at = self._frame.time.at_wall(os.stat(f"{attempt.directory}/rc").st_mtime)
         state, reason = self._verdict(attempt, code, finished_at)
+        if isinstance(attempt.spec, ExecutorSpec):
+            attempt.result = outcome(attempt)
+            if reason is Reason.NONE:
+                state, reason, _ = meaning(code, attempt.directory)
         self._runner.settle(attempt, state, reason, code, finished_at)
         return True
 

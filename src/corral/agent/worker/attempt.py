@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from corral.agent.worker.redaction import Redactor, secrets_of
 from corral.domain.job import TaskSpec
 from corral.domain.task import Reason, TaskState
 from corral.protocol.codec import encode
@@ -65,6 +66,8 @@ class Attempt:
     output: OutputFollower | None = None
     announced: bool = False
     labels: Mapping[str, Any] = field(default_factory=dict)
+    private: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    redactor: Redactor | None = None
     result: dict[str, Any] = field(default_factory=dict)
     work: Work | None = None
     builtin_end: End | None = None
@@ -72,6 +75,11 @@ class Attempt:
     @property
     def key(self) -> Key:
         return (self.job, self.number)
+
+    def entrust(self, private: Mapping[str, Any]) -> None:
+        """Take what only this task may see; from here on its output is read through the redactor."""
+        self.private = private
+        self.redactor = Redactor(secrets_of(private)) or None if private else None
 
     def report(self, token: str, state: TaskState, reason: Reason = Reason.NONE, **figures: Any) -> bytes:
         """The wire form of what is to be said of it now."""

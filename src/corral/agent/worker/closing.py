@@ -70,6 +70,8 @@ class Closing:
             attempt.timer = None
         attempt.exited = True
         attempt.finished_at = max(finished_at or self._now(attempt), attempt.started_at or 0.0)
+        if attempt.redactor is not None:
+            detail, attempt.result = attempt.redactor.text(detail), attempt.redactor.value(attempt.result)
         figures: dict[str, Any] = {"detail": shown(detail), "exit_code": code}
         if code is not None and 128 < code <= 128 + signal.NSIG:
             # sh cannot tell `exit 137` from a kill: both are said
@@ -128,7 +130,12 @@ class Closing:
 
     def follower(self, attempt: Attempt, limit: int) -> OutputFollower:
         return OutputFollower(
-            self._courier, job=attempt.job, attempt=attempt.number, directory=attempt.directory, limit=limit
+            self._courier,
+            job=attempt.job,
+            attempt=attempt.number,
+            directory=attempt.directory,
+            limit=limit,
+            redactor=attempt.redactor,
         )
 
     def _ship_later(self, key: Key, output: OutputFollower, report: bytes, token: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from corral.agent.link.port import LinkDown, LinkMessage
 from corral.agent.worker.attempt import Attempt, Phase
+from corral.agent.worker.executing import policy_words
 from corral.agent.worker.frame import Frame
 from corral.agent.worker.guard import Guard
 from corral.agent.worker.intake import CannotPlace, NotOurs, read_header, read_message, read_spec
@@ -26,8 +27,10 @@ from corral.agent.worker.outbox import Outbox
 from corral.agent.worker.runner import Runner
 from corral.agent.worker.sealed import BadObject, fetch_spec
 from corral.agent.worker.trust import Trust
+from corral.agent.worker.vault import Vault
 from corral.domain.artifact import FileOp
 from corral.domain.errors import CorralError, Invalid
+from corral.domain.executors.spec import ExecutorSpec
 from corral.domain.job import CommandSpec, TaskSpec
 from corral.domain.policy import ALLOWED, Verdict
 from corral.domain.task import Reason, TaskState
@@ -54,6 +57,7 @@ class Parts:
     outbox: Outbox
     guard: Guard
     trust: Trust
+    vault: Vault
 
 
 class Inbox:
@@ -66,6 +70,7 @@ class Inbox:
         self._outbox = parts.outbox
         self._guard = parts.guard
         self._trust = parts.trust
+        self._vault = parts.vault
         self._ask_sync = ask_sync
         self._reset_at: str | None = None
         self.state_revision = 0
@@ -106,8 +111,11 @@ class Inbox:
             self._trust.refuse("task", error)
             return
         try:
+            if mapping.get("private"):
+                attempt.wire = self._vault.put_away(wire, mapping)
+                attempt.entrust(mapping["private"])
             self._place(attempt, mapping)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             # nothing was accepted, so nothing is lost: it comes again
             log.error("Cannot journal %s.%d: %s; not accepted", *attempt.key, error, extra={"action": "journal"})
 
@@ -156,6 +164,8 @@ class Inbox:
     def _verdict(self, spec: TaskSpec) -> Verdict:
         if isinstance(spec, CommandSpec):
             return self._guard.check(spec)
+        if isinstance(spec, ExecutorSpec):
+            return self._guard.check(CommandSpec(argv=tuple(policy_words(spec))))
         if "{{" in spec.dest:
             # what it becomes here is only known when it runs: there it is judged by its real path
             return ALLOWED

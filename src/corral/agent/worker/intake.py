@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,17 +11,37 @@ from corral.agent.worker.attempt import Attempt
 from corral.domain import artifact
 from corral.domain.artifact import FILE_KEYS, Archive, FileOp, FileSpec
 from corral.domain.errors import CorralError, Invalid
+from corral.domain.executors import spec as executor
+from corral.domain.executors.spec import ExecutorSpec
 from corral.domain.job import CommandSpec, JobSpec, TaskSpec, check_spec, from_mapping
 from corral.protocol.codec import from_mapping as message_from
 from corral.protocol.messages import VERSION, TaskMessage
 
 KINDS: Final[Mapping[str, frozenset[str]]] = {
     "exec": frozenset(
-        {"argv", "cwd", "env", "grace", "interpreter", "max_output", "script", "shell", "stdin", "timeout", "user"}
+        {
+            *(
+                "argv",
+                "cwd",
+                "env",
+                "grace",
+                "host",
+                "interpreter",
+                "max_output",
+                "script",
+                "shell",
+                "stdin",
+                "timeout",
+            ),
+            "user",
+        }
     ),
     "file": FILE_KEYS,
 }
-"""The kinds this agent runs, and the keys of their specs that it understands."""
+"""The kinds this agent runs itself, and the keys of their specs that it understands."""
+_EXECUTOR_KEYS: Final = frozenset({"connection", "dry_run", "grace", "max_output", "params", "timeout", "user"})
+_EXECUTOR_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+"""Any other kind is a child process's, which knows by itself whether it can (agent.executors)."""
 _JOB_CHARS: Final = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_")
 _ATTEMPT_MAX: Final = 1 << 31
 
@@ -51,11 +72,12 @@ def read_message(mapping: Mapping[str, Any]) -> TaskMessage:
     message = message_from(TaskMessage, mapping)
     if message.v > VERSION:
         raise NotOurs(f"cannot run a task of protocol {message.v}: this agent speaks {VERSION}; update the agent")
-    if message.kind not in KINDS:
-        raise NotOurs(f"cannot run a task of kind {message.kind!r}: this agent knows {', '.join(sorted(KINDS))}")
+    if message.kind not in KINDS and _EXECUTOR_NAME.fullmatch(message.kind) is None:
+        raise NotOurs(f"cannot run a task of kind {message.kind[:64]!r}: that is no name of a kind")
+    keys = KINDS.get(message.kind, _EXECUTOR_KEYS)
     for name in message.must:
         prefix, dot, key = str(name).partition(".")
-        if dot and (prefix != "spec" or key not in KINDS[message.kind]):
+        if dot and (prefix != "spec" or key not in keys):
             raise NotOurs(
                 f"cannot run the task: it demands {name!r}, which this agent does not know", element=str(name)
             )
@@ -64,7 +86,23 @@ def read_message(mapping: Mapping[str, Any]) -> TaskMessage:
 
 def read_spec(data: Mapping[str, Any], kind: str = "exec") -> TaskSpec:
     """Raises NotOurs when it is not a whole, sound spec of its kind."""
-    return _read_file(data) if kind == "file" else _read_command(data)
+    if kind == "file":
+        return _read_file(data)
+    return _read_command(data) if kind == "exec" else _read_executor(data, kind)
+
+
+def _read_executor(data: Mapping[str, Any], kind: str) -> ExecutorSpec:
+    try:
+        if not isinstance(data.get("params", {}), dict):
+            raise Invalid("expected an object in 'params'")
+        for key in ("connection", "user"):
+            if data.get(key) is not None and not isinstance(data[key], str):
+                raise Invalid(f"expected text in {key!r}")
+        spec = executor.from_mapping(kind, data)
+        check_spec(JobSpec(target="all", command=spec, kind=kind))
+    except (CorralError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise NotOurs(f"cannot run the task: {error}"[:300]) from None
+    return spec
 
 
 def _read_file(data: Mapping[str, Any]) -> FileSpec:

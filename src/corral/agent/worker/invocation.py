@@ -30,6 +30,9 @@ _INSTALL: Final[Mapping[Interpreter, str]] = {
     Interpreter.PWSH: "install PowerShell 7 (pwsh) on the node",
 }
 _SCRIPT_FD: Final = 9
+RESULT_FD: Final = 8
+_HOST: Final = ("--target", "1", "--mount", "--uts", "--ipc", "--net", "--pid", "--")
+"""The namespaces of process 1, entered by util-linux's nsenter: what a container shares with its host only when it is told to."""
 
 
 class CannotStart(CorralError):
@@ -51,6 +54,7 @@ class Invocation:
     directory: str
     stdin: str = "/dev/null"
     script_fd: str = ""
+    result_fd: str = ""
     plain: bool = True
 
 
@@ -61,8 +65,14 @@ class Preparer:
         self.base = base_environment()
         self._home = self.base.get("HOME", "/")
 
-    def prepare(self, spec: CommandSpec, directory: str, mark: str) -> Invocation:
-        """Write stdin and script into `directory` and resolve everything else. Raises CannotStart, OSError."""
+    def prepare(
+        self, spec: CommandSpec, directory: str, mark: str, *, private: bool = False, result: str = ""
+    ) -> Invocation:
+        """Write stdin and script into `directory` and resolve everything else. Raises CannotStart, OSError.
+
+        `private`: its texts hold secrets, so none of them may become an argument. `result` is a file that the command gets as
+        descriptor RESULT_FD.
+        """
         base, home = self.base, self._home
         account = None if spec.user is None else _account(spec.user)
         if account is not None:
@@ -71,10 +81,17 @@ class Preparer:
         name, _, value = mark.partition("=")
         added = {**spec.env, name: value}
         cwd = spec.cwd or (home if os.path.isdir(home) else "/")
-        argv, script = self._argv(spec, directory)
-        program = self._program(argv[0], {**base, **added}.get("PATH", DEFAULT_PATH), cwd)
-        whole = (program, *argv[1:])
+        argv, script = self._argv(spec, directory, private)
+        whole = argv
+        if not spec.host:
+            # on the host it may lie elsewhere, or there alone
+            whole = (self._program(argv[0], {**base, **added}.get("PATH", DEFAULT_PATH), cwd), *argv[1:])
         odd = [f"{key}={text}" for key, text in spec.env.items() if not key.isidentifier() or not key.isascii()]
+        if odd and private:
+            raise CannotStart(
+                f"cannot set {odd[0].partition('=')[0]!r} for a task with secrets: such a name would show its value to everybody",
+                hint="use a name of letters, digits and _",
+            )
         if odd:
             # no shell passes these names on, `env` does
             whole = ("/usr/bin/env", *odd, *whole)
@@ -84,13 +101,18 @@ class Preparer:
             stdin = f"{directory}/stdin"
             _write(stdin, spec.stdin)
         script_fd = ""
+        if script is not None and (account is not None or spec.host):
+            # its path is closed to that user, or means nothing on the host
+            whole = tuple(f"/dev/fd/{_SCRIPT_FD}" if word == script else word for word in whole)
+            script_fd = script
         if account is not None:
-            whole = _as_user(account, whole, script)
-            script_fd = script or ""
-            for path in filter(None, (script, f"{directory}/out", f"{directory}/err")):
+            whole = _as_user(account, whole)
+            for path in filter(None, (script, result, f"{directory}/out", f"{directory}/err")):
                 # the spool is closed to that user: it gets these by descriptor, and may open them again through /proc
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 os.chown(path, account.pw_uid, account.pw_gid)
+        if spec.host:
+            whole = (*_into_host(), *whole)
         return Invocation(
             argv=whole,
             environment={**base, **added},
@@ -99,10 +121,11 @@ class Preparer:
             directory=directory,
             stdin=stdin,
             script_fd=script_fd,
-            plain=account is None and not odd,
+            result_fd=result,
+            plain=account is None and not odd and not spec.host,
         )
 
-    def _argv(self, spec: CommandSpec, directory: str) -> tuple[tuple[str, ...], str | None]:
+    def _argv(self, spec: CommandSpec, directory: str, private: bool) -> tuple[tuple[str, ...], str | None]:
         """The words to run, and the file of the script they name, if any."""
         if spec.script is not None:
             path = f"{directory}/script" + (".ps1" if spec.interpreter is Interpreter.PWSH else "")
@@ -117,7 +140,8 @@ class Preparer:
                 )
             return (found, *options, path), path
         if spec.shell is not None:
-            if len(spec.shell) * 4 <= _ARGUMENT_BYTES_MAX or len(spec.shell.encode()) <= _ARGUMENT_BYTES_MAX:
+            short = len(spec.shell) * 4 <= _ARGUMENT_BYTES_MAX or len(spec.shell.encode()) <= _ARGUMENT_BYTES_MAX
+            if short and not private:
                 return ("/bin/sh", "-c", spec.shell), None
             path = f"{directory}/script"
             _write(path, spec.shell.encode())
@@ -155,9 +179,19 @@ def _account(user: str) -> pwd.struct_passwd | None:
     return entry
 
 
-def _as_user(account: pwd.struct_passwd, argv: tuple[str, ...], script: str | None) -> tuple[str, ...]:
-    if script is not None:
-        argv = tuple(f"/dev/fd/{_SCRIPT_FD}" if word == script else word for word in argv)
+def _into_host() -> tuple[str, ...]:
+    """What leaves the container this agent lives in. The program that follows is looked up on the host."""
+    if os.geteuid() != 0:
+        raise CannotStart(
+            "cannot enter the host: the agent is not root", hint="run its container as root and privileged"
+        )
+    nsenter = find_program("nsenter", DEFAULT_PATH, "/")
+    if nsenter is None:
+        raise CannotStart("cannot enter the host: no nsenter on this node", exit_code=127, hint="install util-linux")
+    return (nsenter, *_HOST)
+
+
+def _as_user(account: pwd.struct_passwd, argv: tuple[str, ...]) -> tuple[str, ...]:
     setpriv = find_program("setpriv", DEFAULT_PATH, "/")
     if setpriv is not None:
         ids = ("--reuid", str(account.pw_uid), "--regid", str(account.pw_gid), "--init-groups")

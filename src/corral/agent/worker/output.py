@@ -20,6 +20,7 @@ from typing import Any, Final
 from corral.agent.link.port import LinkDown
 from corral.agent.worker.frame import Frame
 from corral.agent.worker.outputcap import Share, grow_heads, kept_from
+from corral.agent.worker.redaction import Redactor
 from corral.protocol.messages import HEADER_OFFSET, HEADER_SKIPPED, HEADER_STREAM
 from corral.protocol.subjects import output as output_subject
 from corral.runtime.backoff import Backoff
@@ -59,10 +60,10 @@ class Courier:
         self._wake.set()
         self._wake = asyncio.Event()
 
-    async def carry(self, subject: str, path: str, stream: str, chunk: Chunk) -> int:
+    async def carry(self, subject: str, path: str, stream: str, chunk: Chunk, redactor: Redactor | None = None) -> int:
         """Send one chunk and wait for its acknowledgement; returns its length. Raises LinkDown."""
         async with self._in_flight:
-            data = read_range(path, chunk.at, chunk.length)
+            data = read_range(path, chunk.at, chunk.length) if redactor is None else read_masked(path, chunk, redactor)
             if not data:
                 return 0
             await self.bucket.take(len(data))
@@ -98,7 +99,7 @@ class Chunk:
 
 
 class _Followed(Share):
-    __slots__ = ("acked", "base", "gap", "gapped", "path", "punched", "stream", "tail")
+    __slots__ = ("acked", "base", "gap", "gapped", "held", "path", "punched", "stream", "tail")
 
     def __init__(self, directory: str, file: str, stream: str) -> None:
         super().__init__()
@@ -108,6 +109,7 @@ class _Followed(Share):
         self.base = 0
         self.punched = 0
         self.tail = -1
+        self.held = 0
         self.gap = 0
         self.gapped = False
 
@@ -131,8 +133,10 @@ class _Followed(Share):
     def chunks(self) -> Iterator[Chunk]:
         """What is to be sent next, in order: the head, and once the end is known the tail."""
         start, skipped = self.acked, self.gap
-        while start < self.head:
-            length = min(CHUNK_BYTES, self.head - start)
+        # what may be half a secret waits for its other half
+        upto = self.head if self.head < self.size else self.head - self.held
+        while start < upto:
+            length = min(CHUNK_BYTES, upto - start)
             yield Chunk(start - self.base, start, length, skipped)
             start, skipped = start + length, 0
         if self.tail < 0:
@@ -148,8 +152,19 @@ class _Followed(Share):
 class OutputFollower:
     """The output of one attempt."""
 
-    def __init__(self, courier: Courier, *, job: str, attempt: int, directory: str, limit: int) -> None:
+    def __init__(
+        self,
+        courier: Courier,
+        *,
+        job: str,
+        attempt: int,
+        directory: str,
+        limit: int,
+        redactor: Redactor | None = None,
+    ) -> None:
         self._courier = courier
+        self._redactor = redactor
+        self._margin = 0 if redactor is None else redactor.span
         self._frame = courier.frame
         self._subject = output_subject(self._frame.node_id, job, attempt)
         self._name = f"output {job}.{attempt}"
@@ -191,6 +206,7 @@ class OutputFollower:
         grew = self._streams[0].look() | self._streams[1].look()
         if grew:
             grow_heads(self._limit, self._pair())
+            self._hold()
             self._enforce()
             self._start()
         return grew
@@ -200,6 +216,7 @@ class OutputFollower:
         self.look()
         if not self._ended:
             self._ended = True
+            self._hold()
             for stream, start in zip(self._streams, kept_from(self._limit, self._pair()), strict=True):
                 stream.tail = start
         self._start()
@@ -218,7 +235,9 @@ class OutputFollower:
         tries = 0
         try:
             while window := self._window():
-                jobs = [self._courier.carry(self._subject, s.path, s.stream, chunk) for s, chunk in window]
+                jobs = [
+                    self._courier.carry(self._subject, s.path, s.stream, chunk, self._redactor) for s, chunk in window
+                ]
                 results = await _all(jobs)
                 progress, error = self._settle(window, results)
                 if error is not None:
@@ -256,12 +275,22 @@ class OutputFollower:
                 progress = True
         return progress, error
 
+    def _hold(self) -> None:
+        """See whether a stream ends, for now, in what may be the beginning of a secret."""
+        if self._redactor is None:
+            return
+        for stream in self._streams:
+            stream.held = 0
+            if not self._ended:
+                at = max(0, stream.size - stream.base - self._margin)
+                stream.held = self._redactor.begun(read_range(stream.path, at, stream.size - stream.base - at))
+
     def _enforce(self) -> None:
-        """Give back the disk between the kept head and the kept end."""
+        """Give back the disk between the kept head and the kept end, but for what is needed to see secrets at their edges."""
         if self._streams[0].size + self._streams[1].size <= self._limit:
             return
         for stream, start in zip(self._streams, kept_from(self._limit, self._pair()), strict=True):
-            low = max(stream.head, stream.punched)
+            low, start = max(stream.head + self._margin, stream.punched), start - self._margin
             if start - low < _PUNCH_BYTES:
                 continue
             self._save_heads()
@@ -291,6 +320,13 @@ class OutputFollower:
         if not os.path.exists(path):
             with open(path, "wb") as file:
                 file.write(b"%d %d" % (self._streams[0].head, self._streams[1].head))
+
+
+def read_masked(path: str, chunk: Chunk, redactor: Redactor) -> bytes:
+    """The chunk as it may leave the node: secrets are looked for across its borders too."""
+    before = min(chunk.at, redactor.span)
+    data = redactor.mask(read_range(path, chunk.at - before, before + chunk.length + redactor.span))
+    return data[before : before + chunk.length]
 
 
 def read_range(path: str, offset: int, length: int) -> bytes:

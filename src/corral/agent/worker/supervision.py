@@ -12,10 +12,12 @@ from corral.agent.worker.attempt import Attempt, Phase
 from corral.agent.worker.builtin.host import End, Host
 from corral.agent.worker.cancel import stop_tree
 from corral.agent.worker.closing import Closing
+from corral.agent.worker.executing import meaning, outcome, to_run
 from corral.agent.worker.frame import Frame
 from corral.agent.worker.invocation import CannotStart, Preparer, attempt_directory
 from corral.agent.worker.wrapper import CLAIM_LOST, UNREADY, Launcher, read_status
 from corral.domain.artifact import FileSpec
+from corral.domain.executors.spec import ExecutorSpec
 from corral.domain.job import CommandSpec
 from corral.domain.task import Reason, TaskState
 from corral.runtime import failpoint
@@ -69,13 +71,15 @@ class Supervision:
             # the simulator without exec: everything but the process (and files only where they are kept to a place)
             asyncio.get_running_loop().call_soon(self._over, attempt, TaskState.SUCCEEDED, Reason.NONE, 0)
             return
-        assert isinstance(spec, CommandSpec)
+        assert isinstance(spec, (CommandSpec, ExecutorSpec))
         directory = attempt_directory(self._spool, attempt.job, attempt.number, attempt.generation)
         attempt.directory = directory
         try:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, 0o700)
-            call = self._preparer.prepare(spec, directory, self._frame.mark(attempt.job, attempt.number))
+            command, result = to_run(attempt, spec, self._frame.settings.executors_python)
+            mark = self._frame.mark(attempt.job, attempt.number)
+            call = self._preparer.prepare(command, directory, mark, private=bool(attempt.private), result=result)
             watch = self._launcher.launch(call, lambda status: self.exited(attempt, status))
         except CannotStart as error:
             detail = error.message + (f"; {error.hint}" if error.hint else "")
@@ -228,8 +232,15 @@ class Supervision:
         elif attempt.ending and attempt.stop.get("signalled_count"):
             self._end_stopped(attempt, code)
         else:
-            state = TaskState.SUCCEEDED if code == 0 else TaskState.FAILED
-            self._over(attempt, state, Reason.NONE, code)
+            self._ended_itself(attempt, code)
+
+    def _ended_itself(self, attempt: Attempt, code: int) -> None:
+        if isinstance(attempt.spec, ExecutorSpec):
+            attempt.result = outcome(attempt)
+            state, reason, detail = meaning(code, attempt.directory)
+            self._over(attempt, state, reason, code, detail=detail)
+        else:
+            self._over(attempt, TaskState.SUCCEEDED if code == 0 else TaskState.FAILED, Reason.NONE, code)
 
     def _end_stopped(self, attempt: Attempt, code: int | None) -> None:
         if attempt.ending == "timeout":

@@ -32,6 +32,7 @@ from corral.agent.worker.servertime import ServerTime
 from corral.agent.worker.sync import OnKeys, Sync
 from corral.agent.worker.throttle import Throttle
 from corral.agent.worker.trust import Trust
+from corral.agent.worker.vault import Vault
 from corral.domain.throttle import bandwidth_allowed
 from corral.protocol.signing import Verify
 from corral.protocol.subjects import down
@@ -90,7 +91,12 @@ class Worker:
         )
         self._trust = Trust(node_id=node_id, keys=keys, verify=verify or _ed25519(), clock=clock)
         parts = Parts(
-            journal=self._journal, runner=self._runner, outbox=self._outbox, guard=self._guard, trust=self._trust
+            vault=Vault(frame.state.root),
+            journal=self._journal,
+            runner=self._runner,
+            outbox=self._outbox,
+            guard=self._guard,
+            trust=self._trust,
         )
         self._sync = Sync(frame, parts, on_keys)
         self._inbox = Inbox(frame, parts, ask_sync=self._sync.ask, on_sync=self._sync.received)

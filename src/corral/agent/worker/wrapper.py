@@ -18,7 +18,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
-from corral.agent.worker.invocation import Invocation
+from corral.agent.worker.invocation import RESULT_FD, Invocation
 from corral.runtime.backoff import spread
 from corral.runtime.process import ExitWatch, read_stat, spawn, start_time
 from corral.runtime.proctree import carries
@@ -53,13 +53,14 @@ def wrapper_text(call: Invocation, command: str, *, start: int | None = None, ad
     """
     where = shlex.quote(call.directory)
     script = f" 9<{shlex.quote(call.script_fd)}" if call.script_fd else ""
+    result = f" {RESULT_FD}>>{shlex.quote(call.result_fd)}" if call.result_fd else ""
     claim = f'"$$ {start}"' if start is not None else "$$"
     export = "export " + " ".join(f"{k}={shlex.quote(v)}" for k, v in added.items()) + "\n" if added else ""
     return (
         f"set -C\necho {claim} >{where}/claim || exit {CLAIM_LOST}\nset +C\n"
         "trap : HUP INT QUIT TERM\n"
         f"cd {shlex.quote(call.cwd)} 2>/dev/null || {{ echo cwd >{where}/unready; exit {UNREADY}; }}\n"
-        f"{export}(exec {command}) >>{where}/out 2>>{where}/err <{shlex.quote(call.stdin)}{script}\n"
+        f"{export}(exec {command}) >>{where}/out 2>>{where}/err <{shlex.quote(call.stdin)}{script}{result}\n"
         f'set -- "$?"\necho "$1" >{where}/rc\nexit "$1"\n'
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,6 +40,8 @@ class ExecutorKind:
     engines: tuple[str, ...] = ()
     changes: Callable[[Mapping[str, Any]], bool] = lambda params: True
     more: Callable[[Mapping[str, Any]], None] = _no_more
+    words: Callable[[Mapping[str, Any]], Sequence[str]] = lambda params: ()
+    """The command it stands for, as a command policy should judge it; () for none: then it is `corral-task <kind>`."""
 
 
 def check_executor(kind: ExecutorKind, spec: ExecutorSpec) -> None:

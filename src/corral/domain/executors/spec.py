@@ -11,21 +11,21 @@ from typing import Any
 class ExecutorSpec:
     """`connection` is the name of a stored connection; `dry_run` asks the executor to say what it would change and change nothing.
 
-    Times are seconds, sizes bytes. `host` runs it in the namespaces of process 1 (an agent that itself lives in a container).
+    Times are seconds, sizes bytes.
     """
 
+    kind: str
     params: Mapping[str, Any] = field(default_factory=dict)
     connection: str | None = None
     dry_run: bool = False
     user: str | None = None
-    host: bool = False
     timeout_seconds: float = 300.0
     grace_seconds: float = 5.0
     max_output_bytes: int = 64 << 20
 
 
 def as_mapping(spec: ExecutorSpec) -> dict[str, Any]:
-    """The wire and SQL form: only what was set."""
+    """The wire and SQL form: only what was set. The kind is written beside it."""
     out: dict[str, Any] = {
         "timeout": spec.timeout_seconds,
         "grace": spec.grace_seconds,
@@ -38,19 +38,17 @@ def as_mapping(spec: ExecutorSpec) -> dict[str, Any]:
         out["user"] = spec.user
     if spec.dry_run:
         out["dry_run"] = True
-    if spec.host:
-        out["host"] = True
     return out
 
 
-def from_mapping(data: Mapping[str, Any]) -> ExecutorSpec:
+def from_mapping(kind: str, data: Mapping[str, Any]) -> ExecutorSpec:
     """The inverse of as_mapping; unknown keys are ignored (a newer server), missing ones take the default."""
     return ExecutorSpec(
+        kind=kind,
         params=dict(data.get("params", {})),
         connection=data.get("connection"),
         dry_run=bool(data.get("dry_run", False)),
         user=data.get("user"),
-        host=bool(data.get("host", False)),
         timeout_seconds=float(data.get("timeout", 300.0)),
         grace_seconds=float(data.get("grace", 5.0)),
         max_output_bytes=int(data.get("max_output", 64 << 20)),

@@ -196,7 +196,7 @@ async def test_an_old_attempt_that_comes_after_a_new_one_is_withdrawn(rig, tmp_p
 @pytest.mark.parametrize(
     "change",
     [
-        {"kind": "teleport", "argv": ["true"]},
+        {"kind": "Tele Port", "argv": ["true"]},
         {"argv": ["true"], "must": ["spec.sandbox"]},
         {"argv": ["true"], "must": ["approval"]},
         {"argv": ["true"], "must": ["other.user"]},

@@ -38,7 +38,7 @@ class Retry:
         """The job, open again. Raises NotFound, or WrongState when no task of it may be retried."""
         check_object_id(job, "J", element="job")
         before = await self._queries.get(job)
-        check_allowed(caller, before.kind)
+        check_allowed(caller, before.spec)
         await require_tasks(self._queries, job, nodes)
         changed = await self._store.retry(job, nodes=nodes, now=self._clock.now())
         if not changed.tasks:

@@ -121,7 +121,8 @@ class Submission:
         Raises Invalid, TooLarge, Denied, BadSelector, NothingMatched; Conflict when `operation` named another submission, or when
         what `pinned` asks for does not hold.
         """
-        check_allowed(caller, check_job(spec).name)
+        check_job(spec)
+        check_allowed(caller, spec.command)
         asked = spec.command
         spec = await self._complete(caller, spec)
         nodes = self._fleet.resolve(spec.target) if pinned is None else pinned.checked()

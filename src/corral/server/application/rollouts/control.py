@@ -52,7 +52,7 @@ class Steering:
         back = None
         if command is not None:
             kinds.check_job(JobSpec(target="all", command=command))
-            check_allowed(caller, kinds.EXEC.name)
+            check_allowed(caller, command)
             back = Change(spec=command)
 
         def roll_back(found: Rollout, now: datetime) -> Rollout:

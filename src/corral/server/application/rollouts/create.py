@@ -17,7 +17,7 @@ from corral.domain import kinds
 from corral.domain.artifact import FileOp, FileSpec
 from corral.domain.errors import Conflict, Invalid
 from corral.domain.ids import new_id
-from corral.domain.job import JobSpec, TaskSpec, pinned_hash
+from corral.domain.job import CommandSpec, JobSpec, TaskSpec, pinned_hash
 from corral.domain.rollout_plan import Strategy, StrategyKind, plan
 from corral.domain.rollout_state import Gate, GateKind, OnFailure, Rollout, Settings, Stage, Tolerance
 from corral.runtime.clock import Clock, now_ms
@@ -125,7 +125,7 @@ class Creation:
             id=new_id("R", now_ms(self._clock), os.urandom(6)),
             name=wanted.name,
             target=wanted.target,
-            kind=kinds.kind_of(changes.forward.spec).name,
+            kind=kinds.kind_name(changes.forward.spec),
             line=kinds.line(changes.forward.spec),
             strategy=_strategy_text(wanted.strategy),
             settings=replace(settings, can_roll_back=changes.back is not None),
@@ -178,17 +178,18 @@ class Creation:
                 element="rollback_command",
                 hint="--rollback-cmd 'what undoes it', or --on-failure pause",
             )
-        if any(gate.kind is GateKind.COMMAND for gate in settings.gates):
-            check_allowed(caller, kinds.EXEC.name)
+        for gate in settings.gates:
+            if gate.kind is GateKind.COMMAND:
+                check_allowed(caller, CommandSpec(argv=gate.argv, shell=gate.shell))
         return Changes(forward=forward, back=back)
 
     async def _checked(self, caller: Caller, target: str, change: Change) -> TaskSpec:
-        kind = kinds.kind_of(change.spec).name
+        kind = kinds.kind_name(change.spec)
         spec = JobSpec(
             target=target, kind=kind, command=change.spec, concurrency=change.concurrency, retries=change.retries
         )
         kinds.check_job(spec)
-        check_allowed(caller, kind)
+        check_allowed(caller, change.spec)
         return (await self._complete(caller, spec)).command
 
     def _labels(self, nodes: Sequence[str]) -> dict[str, dict[str, int]]:

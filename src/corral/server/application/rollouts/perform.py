@@ -93,7 +93,7 @@ class Performer:
             JobSpec(
                 target=rollout.target,
                 command=spec,
-                kind=kinds.kind_of(spec).name,
+                kind=kinds.kind_name(spec),
                 name=name,
                 concurrency=change.concurrency,
                 expires_seconds=expires_seconds,

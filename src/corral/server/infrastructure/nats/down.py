@@ -7,10 +7,11 @@ together from texts made once per job; per message there are one signature and o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
 
 from corral.bus.port import Wire
+from corral.domain.job import TaskSpec
 from corral.protocol import codec, subjects
 from corral.protocol.messages import VERSION, CancelMessage, ReceiptMessage
 from corral.protocol.signing import Signer, seal
@@ -23,10 +24,19 @@ CANCEL_SECONDS: Final = 86400.0
 RECEIPT_TOKENS_MAX: Final = 512
 
 
+Private = Callable[[TaskSpec], Awaitable[Mapping[str, Any]]]
+"""The values a spec only names: {"secrets": {NAME: value}, "connection": {…}}. One it cannot find is left out: the node says so."""
+
+
+async def nothing_private(spec: TaskSpec) -> Mapping[str, Any]:
+    return {}
+
+
 class NatsDown:
     """Implements ports.jobs.Down. `speaks` is the protocol version each node understands, as its sync said.
 
-    `labels` gives a node's labels, for the specs that ask for them.
+    `labels` gives a node's labels, for the specs that ask for them; `private` the values of those that name secrets. Those go
+    into the signed message at the moment it is published, and nowhere else.
     """
 
     def __init__(
@@ -37,12 +47,14 @@ class NatsDown:
         signer: Signer,
         clock: Clock,
         labels: Callable[[str], Mapping[str, str]] = lambda node: {},
+        private: Private = nothing_private,
     ) -> None:
         self._wire = wire
         self._specs = specs
         self._signer = signer
         self._clock = clock
         self._labels = labels
+        self._private = private
         self._speaks: dict[str, int] = {}
 
     def speaks(self, node: str, version: int) -> None:
@@ -73,16 +85,18 @@ class NatsDown:
         if delivery.cancel:
             return seal(self._signer, "cancel", self._cancel_body(delivery))
         spec = self._specs.cached(delivery.job) or await self._specs.get(delivery.job, delivery.spec)
-        return seal(self._signer, "task", self._task_body(delivery, spec))
+        private = await self._private(delivery.spec) if spec.private else {}
+        return seal(self._signer, "task", self._task_body(delivery, spec, private))
 
-    def _task_body(self, delivery: Delivery, spec: WireSpec) -> bytes:
+    def _task_body(self, delivery: Delivery, spec: WireSpec, private: Mapping[str, Any]) -> bytes:
         # TaskMessage by hand: ids and kinds hold no character that JSON would escape, floats print as JSON numbers.
         version = self._speaks.get(delivery.node, VERSION)
         labels = f',"labels":{json.dumps(dict(self._labels(delivery.node)))}' if spec.labels else ""
+        secret = f',"private":{json.dumps(private)}' if private else ""
         return (
             f'{{"v":{version},"kid":{json.dumps(self._signer.key_id)},"node":"{delivery.node}","job":"{delivery.job}",'
             f'"attempt":{delivery.attempt},"kind":"{delivery.kind}","issued":{self._clock.wall()!r},'
-            f'"not_after":{delivery.not_after.timestamp()!r},"must":{spec.must},"spec":{spec.spec}{labels}}}'
+            f'"not_after":{delivery.not_after.timestamp()!r},"must":{spec.must},"spec":{spec.spec}{labels}{secret}}}'
         ).encode()
 
     def _cancel_body(self, delivery: Delivery) -> bytes:

@@ -22,6 +22,7 @@ from corral.bus.port import Objects
 from corral.domain.artifact import Blob, FileOp, FileSpec
 from corral.domain.job import INLINE_BYTES_MAX, TaskSpec
 from corral.domain.kinds import as_mapping
+from corral.domain.secret import references
 from corral.protocol.signing import Signer, signed_bytes
 from corral.protocol.subjects import ARTIFACTS
 from corral.runtime.clock import Clock, SystemClock
@@ -38,11 +39,15 @@ Place = Callable[[str, int], Awaitable[Blob]]
 
 @dataclass(frozen=True, slots=True)
 class WireSpec:
-    """JSON text of `spec` and `must`, ready to be put into a TaskMessage. `labels`: the node's labels go with it."""
+    """JSON text of `spec` and `must`, ready to be put into a TaskMessage.
+
+    `labels`: the node's labels go with it; `private`: so do values that no cache keeps.
+    """
 
     spec: str
     must: str
     labels: bool = False
+    private: bool = False
     until: float | None = None
 
 
@@ -88,10 +93,12 @@ class WireSpecs:
         mapping = as_mapping(spec)
         text = json.dumps(mapping, separators=(",", ":"))
         names = [f"spec.{name}" for name in mapping]
-        must = json.dumps([*names, "labels"] if labels else names, separators=(",", ":"))
+        private = bool(references(mapping)) or "connection" in mapping
+        names += [name for name, wanted in (("labels", labels), ("private", private)) if wanted]
+        must = json.dumps(names, separators=(",", ":"))
         if len(text) > INLINE_BYTES_MAX:
             text = await self._seal(job, text.encode())
-        made = WireSpec(text, must, labels, until)
+        made = WireSpec(text, must, labels, private, until)
         self._keep(job, made)
         return made
 

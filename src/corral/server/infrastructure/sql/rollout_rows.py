@@ -113,7 +113,7 @@ def changes_text(changes: Changes) -> str:
 
 def change_data(change: Change) -> dict[str, Any]:
     return {
-        "kind": kinds.kind_of(change.spec).name,
+        "kind": kinds.kind_name(change.spec),
         "spec": kinds.as_mapping(change.spec),
         "concurrency": change.concurrency,
         "retries": change.retries,

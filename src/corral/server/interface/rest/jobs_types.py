@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from corral.domain import kinds
 from corral.domain.artifact import Archive, FileOp, FileSpec
 from corral.domain.errors import Invalid
+from corral.domain.executors.spec import ExecutorSpec
 from corral.domain.job import CommandSpec, Interpreter, Job, JobSpec, OfflinePolicy
 from corral.domain.task import REASON_TEXT, Task
 from corral.runtime import clock
@@ -43,7 +44,11 @@ class FileBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class SubmitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to run and where: exactly one of argv, shell, script; or `file` with kind `file`. `stdin` is base64."""
+    """What to run and where: exactly one of argv, shell, script; `file` with kind `file`; or `params` of an executor's kind.
+
+    `stdin` is base64. `connection` names what the executor connects to; `dry_run` has it say what it would change. `host` leaves
+    the agent's container (needs exec.host).
+    """
 
     target: str
     kind: str | None = None
@@ -64,6 +69,10 @@ class SubmitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     user: str | None = None
     stdin: bytes | None = None
     max_output: int | None = None
+    params: dict[str, Any] | None = None
+    connection: str | None = None
+    dry_run: bool | None = None
+    host: bool | None = None
 
     def spec(self) -> JobSpec:
         """The domain's form; absent and null both mean the default. Checked by the use case."""
@@ -76,10 +85,13 @@ class SubmitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         )
         if self.file is not None or self.kind == kinds.FILE.name:
             return JobSpec(target=self.target, kind=kinds.FILE.name, command=self._file(), **limits)
+        if self.kind not in (None, kinds.EXEC.name):
+            return JobSpec(target=self.target, kind=self.kind, command=self._executor(self.kind), **limits)
+        self._nothing_of(_ONLY_EXECUTOR, "a command")
         return JobSpec(target=self.target, kind=self.kind or kinds.EXEC.name, command=self._command(), **limits)
 
     def _file(self) -> FileSpec:
-        extra = [name for name in _ONLY_EXEC if getattr(self, name) is not None]
+        extra = [name for name in (*_ONLY_EXEC, *_ONLY_EXECUTOR) if getattr(self, name) is not None]
         if self.file is None or self.kind not in (None, kinds.FILE.name) or extra:
             what = extra[0] if extra else "file" if self.file is None else "kind"
             raise Invalid(
@@ -90,6 +102,29 @@ class SubmitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         given = _given(**{name: getattr(self.file, name) for name in self.file.__struct_fields__})
         limits = _given(timeout_seconds=self.timeout, grace_seconds=self.grace, max_output_bytes=self.max_output)
         return FileSpec(**given, **limits)
+
+    def _executor(self, kind: str) -> ExecutorSpec:
+        kinds.kind_named(kind)
+        self._nothing_of((name for name in _ONLY_EXEC if name != "user"), f"a job of kind {kind!r}")
+        given = _given(
+            params=self.params,
+            connection=self.connection,
+            dry_run=self.dry_run,
+            user=self.user,
+            timeout_seconds=self.timeout,
+            grace_seconds=self.grace,
+            max_output_bytes=self.max_output,
+        )
+        return ExecutorSpec(kind=kind, **given)
+
+    def _nothing_of(self, names: Iterable[str], what: str) -> None:
+        for name in names:
+            if getattr(self, name) is not None:
+                raise Invalid(
+                    f"cannot submit {what}: {name!r} does not belong to it",
+                    element=name,
+                    hint="'corral task schema KIND' shows the params of a kind; a command takes argv, shell or script",
+                )
 
     def _command(self) -> CommandSpec:
         command = _given(
@@ -104,11 +139,13 @@ class SubmitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             timeout_seconds=self.timeout,
             grace_seconds=self.grace,
             max_output_bytes=self.max_output,
+            host=self.host,
         )
         return CommandSpec(**command)
 
 
-_ONLY_EXEC: Final = ("argv", "shell", "script", "interpreter", "env", "cwd", "user", "stdin")
+_ONLY_EXEC: Final = ("argv", "shell", "script", "interpreter", "env", "cwd", "user", "stdin", "host")
+_ONLY_EXECUTOR: Final = ("params", "connection", "dry_run")
 
 
 class NodesBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,39 @@
+"""Secrets as a spec names them: `{{ secret.NAME }}`. The spec keeps the name; the node fills the value in when the task starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+NAME_PATTERN: Final = r"[A-Za-z][A-Za-z0-9_.-]{0,63}"
+_REFERENCE: Final = re.compile(r"\{\{\s{0,8}secret\.(" + NAME_PATTERN + r")\s{0,8}\}\}")
+
+
+def references(value: Any) -> frozenset[str]:
+    """The names of every secret that a text, or any text inside lists and mappings, refers to."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        return frozenset(_REFERENCE.findall(value)) if "{{" in value else frozenset()
+    if isinstance(value, Mapping):
+        return frozenset().union(*(references(part) for pair in value.items() for part in pair))
+    if isinstance(value, (list, tuple)):
+        return frozenset().union(*(references(part) for part in value))
+    return frozenset()
+
+
+def fill(value: Any, values: Mapping[str, str]) -> Any:
+    """`value` with each reference replaced, in texts and inside lists and mappings. Raises KeyError for a name without a value.
+
+    What was filled in is not looked at again: a secret that itself reads like a reference stays as it is.
+    """
+    if isinstance(value, bytes):
+        return fill(value.decode("utf-8", "surrogateescape"), values).encode("utf-8", "surrogateescape")
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda found: values[found[1]], value) if "{{" in value else value
+    if isinstance(value, Mapping):
+        return {fill(key, values): fill(part, values) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(fill(part, values) for part in value)
+    return value

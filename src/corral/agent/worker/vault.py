@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from corral.domain.errors import CorralError
 from corral.runtime.crypto import aes_gcm_open, aes_gcm_seal
-from corral.runtime.files import write_atomic
+from corral.runtime.files import private_dir, write_atomic
 
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
@@ -63,6 +63,7 @@ class Vault:
                 key = b""
             if len(key) != _KEY_BYTES:
                 key = os.urandom(_KEY_BYTES)
+                private_dir(self._path.parent)
                 write_atomic(self._path, key)
             self._key = key
         return self._key

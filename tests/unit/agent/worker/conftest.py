@@ -198,6 +198,7 @@ class ControlPlane:
         must=(),
         issued=None,
         labels=None,
+        private=None,
         **spec,
     ):
         now = self.now()
@@ -213,6 +214,7 @@ class ControlPlane:
             not_after=now + 3600 if not_after is None else not_after,
             must=list(must),
             labels=labels or {},
+            private=private or {},
         )
         return seal(signer or self.signer, "task", encode(message))
 

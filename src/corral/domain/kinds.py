@@ -21,6 +21,7 @@ from corral.domain.executors.registry import BUILT_IN
 from corral.domain.executors.spec import ExecutorSpec
 from corral.domain.job import CommandSpec, JobSpec, TaskSpec
 from corral.domain.schema import check_schema
+from corral.domain.secret import references
 
 LINE_CHARS: Final = 200
 
@@ -126,6 +127,12 @@ def needed(spec: TaskSpec) -> tuple[str, ...]:
     if isinstance(spec, CommandSpec) and spec.host:
         words.append("exec.host")
     return tuple(words)
+
+
+def secret_names(spec: TaskSpec) -> frozenset[str]:
+    """The secrets it refers to, wherever: also in stdin, whose written form is base64."""
+    names = references(as_mapping(spec))
+    return names | references(spec.stdin) if isinstance(spec, CommandSpec) else names
 
 
 def as_mapping(spec: TaskSpec) -> dict[str, Any]:

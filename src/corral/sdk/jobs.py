@@ -50,6 +50,7 @@ class Submission:
     user: str | None = None
     stdin: bytes | None = None
     max_output: int | None = None
+    host: bool | None = None
 
     def body(self) -> dict[str, Any]:
         out = {key: value for key, value in vars(self).items() if value is not None}
@@ -60,6 +61,29 @@ class Submission:
         if self.stdin is not None:
             out["stdin"] = base64.b64encode(self.stdin).decode()
         return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindTask:
+    """A task of an executor's kind; `kinds()` shows each with the schema of its params. None = the server's default."""
+
+    target: str
+    kind: str
+    params: Mapping[str, Any]
+    connection: str | None = None
+    dry_run: bool | None = None
+    user: str | None = None
+    name: str | None = None
+    timeout: float | None = None
+    grace: float | None = None
+    concurrency: int | None = None
+    offline: str | None = None
+    expires: float | None = None
+    retries: int | None = None
+    max_output: int | None = None
+
+    def body(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if value is not None} | {"params": dict(self.params)}
 
 
 def submission(command: str | Sequence[str] | None, *, on: str, shell: bool = False, **limits: Any) -> Submission:
@@ -224,6 +248,11 @@ class Jobs:
     async def preview(self, what: Submittable) -> Preview:
         """Whom this submission would hit; nothing runs."""
         return Preview.from_json(await self._api.call("POST", "/jobs/preview", body=what.body()))
+
+    async def kinds(self) -> Sequence[Mapping[str, Any]]:
+        """What can be submitted: name, summary, permission, allowed, engines, schema of each kind."""
+        found: Sequence[Mapping[str, Any]] = await self._api.call("GET", "/kinds")
+        return found
 
     async def list(self, *, limit: int | None = 50, states: Sequence[str] = ()) -> list[Job]:
         rows = await self._api.pages("/jobs", query={"states": tuple(states) or None}, limit=limit)

@@ -29,6 +29,7 @@ from corral.server.compose.nodes import compose_nodes
 from corral.server.compose.restored import RestoredObjects
 from corral.server.compose.rollouts import compose_rollouts
 from corral.server.config import ServerConfig
+from corral.server.infrastructure.plugins.executors import install_executors
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.migrate import migrate
 
@@ -40,6 +41,7 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
     """Run the server until TERM or Ctrl-C. Raises CorralError when it cannot start. `config_file` goes into backups."""
     private_dir(config.data_dir)
     remove_leftovers(config.data_dir)
+    install_executors()
     db = Database(config.sql.url.reveal() or f"sqlite:///{config.data_dir / 'corral.db'}")
     try:
         await migrate(db)

@@ -131,6 +131,7 @@ def compose(options: dict[str, Any], argv: tuple[str, ...]) -> Any:
 @click.option("--env", multiple=True, metavar="K=V", help="Environment variable (repeat).")
 @click.option("--cwd", metavar="DIR", help="Working directory on the node.")
 @click.option("--user", metavar="USER", help="Run as this user.")
+@click.option("--host", is_flag=True, default=None, help="Outside the agent's container: in the host's namespaces.")
 @click.option("--stdin", metavar="FILE", help="Input for the command, - for ours.")
 @click.option("--max-output", type=Size(), help="Output kept per stream (default 64MiB).")
 @click.option("--shell", is_flag=True, help="The words are one line for /bin/sh -c.")

@@ -21,8 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from corral.bus.port import Objects
 from corral.domain.artifact import Blob, FileOp, FileSpec
 from corral.domain.job import INLINE_BYTES_MAX, TaskSpec
-from corral.domain.kinds import as_mapping
-from corral.domain.secret import references
+from corral.domain.kinds import as_mapping, secret_names
 from corral.protocol.signing import Signer, signed_bytes
 from corral.protocol.subjects import ARTIFACTS
 from corral.runtime.clock import Clock, SystemClock
@@ -93,7 +92,7 @@ class WireSpecs:
         mapping = as_mapping(spec)
         text = json.dumps(mapping, separators=(",", ":"))
         names = [f"spec.{name}" for name in mapping]
-        private = bool(references(mapping)) or "connection" in mapping
+        private = bool(secret_names(spec)) or "connection" in mapping
         names += [name for name, wanted in (("labels", labels), ("private", private)) if wanted]
         must = json.dumps(names, separators=(",", ":"))
         if len(text) > INLINE_BYTES_MAX:

@@ -90,6 +90,25 @@ async def test_a_pushed_task_is_signed_for_its_node_and_holds_the_whole_spec(dow
     assert (task.issued, task.not_after) == (clock.wall(), datetime(2030, 1, 1, tzinfo=UTC).timestamp())
 
 
+async def test_what_a_spec_only_names_goes_into_the_message_alone_and_the_node_has_to_know_it(bus, heard, key, clock):
+    asked = []
+
+    async def private(spec):
+        asked.append(spec)
+        return {"secrets": {"PW": 'x"y'}}
+
+    down = NatsDown(
+        wire=bus.wire, specs=WireSpecs(objects=bus.objects, signer=key), signer=key, clock=clock, private=private
+    )
+    named = CommandSpec(argv=("cat",), stdin=b"{{ secret.PW }}")
+    await down.push([delivery(named), delivery(node="web-2", job=JOB[:-1] + "0")])
+    first, second = (opened(wire, "task", key, TaskMessage) for _, wire in heard)
+    assert first.private == {"secrets": {"PW": 'x"y'}}
+    assert "private" in first.must
+    assert "x" not in json.dumps(first.spec)
+    assert (second.private, "private" in second.must, asked) == ({}, False, [named])
+
+
 async def test_a_cancel_stays_valid_long_after_the_task_could_have_been_delivered(down, heard, key, clock):
     await down.push([delivery(cancel=True, not_after=clock.now())])
     [(subject, wire)] = heard

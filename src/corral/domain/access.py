@@ -16,6 +16,11 @@ class Grant:
 
     permissions: frozenset[str]
     selector: str = EVERYWHERE
+    role: str = ""
+    """Whose permissions these are, and `id` which grant gives them: what people are told."""
+    id: str = ""
+    max_nodes: int | None = None
+    """At most so many nodes in one submission."""
 
     def gives(self, permission: str) -> bool:
         return EVERYTHING in self.permissions or permission in self.permissions

@@ -31,6 +31,8 @@ class NodeIndex:
         self._groups: Postings[str] = Postings()
         self._fields: dict[tuple[Source, str], Postings[Value]] = {}
         self._having: dict[tuple[Source, str], int] = {}
+        self.revision = 0
+        """Moves with ids, labels and groups, which grants stand on; not with facts and presence, which change all the time."""
 
     # ── keeping ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -62,6 +64,7 @@ class NodeIndex:
         del self._sorted[bisect_left(self._sorted, node.id)]
         self._names[slot] = ""
         self._free.append(slot)
+        self.revision += 1
 
     def _take_slot(self, node: str) -> int:
         if self._free:
@@ -73,9 +76,11 @@ class NodeIndex:
         self._slots[node] = slot
         self._all |= 1 << slot
         insort(self._sorted, node)
+        self.revision += 1
         return slot
 
     def _put_groups(self, slot: int, new: frozenset[str], old: frozenset[str]) -> None:
+        self.revision += new != old
         for group in old - new:
             self._groups.discard(group, slot)
         for group in new - old:
@@ -88,6 +93,7 @@ class NodeIndex:
             is_now, was = canonical(new.get(key)), canonical(old.get(key))
             if is_now == was:
                 continue
+            self.revision += source is Source.LABELS
             field = (source, key)
             postings = self._fields.get(field)
             if postings is None:

@@ -11,16 +11,21 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
-from corral.domain.errors import NotFound, NothingMatched
+from corral.domain.errors import BadSelector, NotFound, NothingMatched
 from corral.domain.node import Node, Presence
 from corral.domain.selector.evaluate import Judged, matches
 from corral.domain.selector.evaluate import explain as explain_clauses
 from corral.domain.selector.parser import parse
 from corral.domain.selector.plan import execute
+from corral.domain.selector.standing import check_standing
 from corral.domain.selector.tree import Named, leaves
 from corral.server.application.nodes.changes import Changes, Subscription
 from corral.server.application.nodes.index import NodeIndex
+
+WITHIN_KEPT: Final = 256
+"""Sets of nodes remembered for people's grants."""
 
 
 class Registry:
@@ -32,6 +37,7 @@ class Registry:
         self._keys: dict[str, str] = {}
         self._index = NodeIndex()
         self._changes = Changes()
+        self._within: dict[tuple[str, ...], tuple[int, frozenset[str]]] = {}
 
     # ── following the truth ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -146,6 +152,24 @@ class Registry:
     def ids(self, selector: str) -> list[str]:
         """As `resolve`, but an empty set is an answer."""
         return self._index.ids(execute(parse(selector), self._index))
+
+    def within(self, selectors: tuple[str, ...]) -> frozenset[str]:
+        """The nodes any of these picks, remembered until an id, a label or a group changes. One that no grant may stand on picks none."""
+        revision = self._index.revision
+        known = self._within.get(selectors)
+        if known is not None and known[0] == revision:
+            return known[1]
+        bits = 0
+        for selector in selectors:
+            try:
+                bits |= execute(check_standing(selector), self._index)
+            except BadSelector:
+                continue
+        if len(self._within) >= WITHIN_KEPT:
+            self._within.clear()
+        nodes = frozenset(self._index.ids(bits))
+        self._within[selectors] = (revision, nodes)
+        return nodes
 
     def select(self, selector: str) -> list[Node]:
         """The nodes a selector picks, sorted by id; may be empty. Raises BadSelector."""

@@ -27,3 +27,11 @@ class Fleet(Protocol):
     def gone_since(self, before: datetime) -> frozenset[str]:
         """Nodes that have been offline since before that moment."""
         ...
+
+
+class Standing(Protocol):
+    """Where a grant holds."""
+
+    def within(self, selectors: tuple[str, ...]) -> frozenset[str]:
+        """The nodes any of the selectors picks, by what belongs to the server: ids, labels, groups."""
+        ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -60,22 +60,24 @@ class RoleStore(Protocol):
         """Raises Conflict when the name is taken."""
         ...
 
-    async def change_role(self, role: Role, *, if_match: int | None) -> Role:
-        """Replace permissions, description and cap. Raises NotFound, or Conflict when `if_match` is not its version."""
+    async def change_role(self, role: Role, *, if_match: int, granted: Collection[str]) -> Role:
+        """Replace permissions, description and cap. Raises NotFound; Conflict when `if_match` is not its version.
+
+        Also Conflict unless `granted` are the ids of its grants: whoever got it meanwhile must be looked at first.
+        """
         ...
 
     async def drop_role(self, name: str, *, if_match: int | None) -> None:
         """Raises NotFound, or Conflict naming who has it, or when `if_match` is not its version."""
         ...
 
-    async def add_grant(self, grant: RoleGrant, *, ready: bool) -> RoleGrant:
-        """The same grant again is the first one. `ready`: its role is no row. Raises NotFound when an own role is gone."""
+    async def add_grant(self, grant: RoleGrant, *, role_version: int | None) -> RoleGrant:
+        """The same grant again is the first one. `role_version`: its own role must still be at that version; None: a ready role.
+
+        Raises NotFound when the role is gone, Conflict when it changed meanwhile.
+        """
         ...
 
     async def drop_grant(self, grant: str, *, keep: str) -> RoleGrant:
         """The grant that was there. Raises NotFound; Conflict when it is the last one of role `keep` on every node to a user."""
-        ...
-
-    async def groups_of(self, user: str) -> Sequence[str]:
-        """The groups the identity provider said this user is in, at the last login."""
         ...

@@ -55,7 +55,7 @@ chaos: $(VENV)/.dev ## faults at the numbers of docs/reliability.md; SEED=n repe
 
 lock: | $(UV) ## resolve requirements/*.txt anew from pyproject.toml
 	$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra server --group build pyproject.toml -o requirements/run.txt
-	$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra server --group build --group dev pyproject.toml -o requirements/dev.txt
+	$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra server --extra executors --group build --group dev pyproject.toml -o requirements/dev.txt
 
 clean: ## remove the environment and caches (not your data in .corral)
 	rm -rf $(VENV) .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -191,6 +191,7 @@ api_tokens = Table(
     Column("expires_at", Float),
     Column("last_used_at", Float),
     Column("revoked", Boolean, nullable=False, server_default=text("false")),
+    Column("owner", String(20), nullable=False, server_default=""),
 )
 
 audit = Table(
@@ -235,8 +236,13 @@ sessions = Table(
     Column("rotated_at", Float),
     Column("expires_at", Float, nullable=False),
     Column("revoked", Boolean, nullable=False, server_default=text("false")),
+    Column("user", String(20), nullable=False, server_default=""),
+    Column("user_version", Integer, nullable=False, server_default="0"),
+    Column("method", String(16), nullable=False, server_default="link"),
+    Column("address", String(64), nullable=False, server_default=""),
 )
 Index("sessions_expires_at", sessions.c.expires_at)
+Index("sessions_user", sessions.c.user)
 
 rollouts = Table(
     "rollouts",

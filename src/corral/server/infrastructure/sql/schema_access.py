@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Float,
     Index,
     Integer,
+    LargeBinary,
     String,
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from corral.server.infrastructure.sql.schema import metadata
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("display_name", Text, nullable=False, server_default=""),
+    Column("email", Text, nullable=False, server_default=""),
+    Column("password_hash", Text),
+    Column("must_change", Boolean, nullable=False, server_default=text("false")),
+    Column("source", String(8), nullable=False, server_default="local"),
+    Column("subject", String(512), unique=True),
+    Column("groups", Text, nullable=False, server_default="[]"),
+    Column("disabled", Boolean, nullable=False, server_default=text("false")),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("invite_hash", LargeBinary, unique=True),
+    Column("invite_expires_at", Float),
+    Column("created_at", Float, nullable=False),
+    Column("last_login_at", Float),
+    Column("resource_version", Integer, nullable=False, server_default="1"),
+)
+
+login_attempts = Table(
+    "login_attempts",
+    metadata,
+    Column("key", String(160), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("lockouts", Integer, nullable=False),
+    Column("until", Float, nullable=False),
+    Column("last_at", Float, nullable=False),
+)
 
 roles = Table(
     "roles",

@@ -219,13 +219,22 @@ class MemoryJobQueries:
     async def get(self, job: str) -> Job:
         return self._db.job(job)
 
-    async def list(self, *, states: Sequence[JobState] = (), limit: int = 50, cursor: str | None = None) -> JobPage:
+    async def list(
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        nodes: Collection[str] | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> JobPage:
         limit = max(1, min(limit, PAGE_MAX))
         start = decode_cursor(cursor, str)
         found = [
             self._db.job(id_)
             for id_ in sorted(self._db.jobs, reverse=True)
-            if (start is None or id_ < start[0]) and (not states or self._db.job_rows[id_].state in states)
+            if (start is None or id_ < start[0])
+            and (not states or self._db.job_rows[id_].state in states)
+            and (nodes is None or any((id_, node) in self._db.tasks for node in nodes))
         ]
         more = len(found) > limit
         return JobPage(items=found[:limit], next=encode_cursor(found[limit - 1].id) if more else None)
@@ -234,20 +243,37 @@ class MemoryJobQueries:
         self, job: str, *, states: Sequence[TaskState] = (), limit: int = 1000, cursor: str | None = None
     ) -> TaskPage:
         self._db.job(job)
+        return self._page(job, states, None, limit, cursor)
+
+    def _page(
+        self, job: str, states: Sequence[TaskState], nodes: Collection[str] | None, limit: int, cursor: str | None
+    ) -> TaskPage:
         limit = max(1, min(limit, PAGE_MAX))
         start = decode_cursor(cursor, str)
         found = [
             to_task(row)
             for (of, node), row in sorted(self._db.tasks.items())
-            if of == job and (start is None or node > start[0]) and (not states or row.state in states)
+            if of == job
+            and (start is None or node > start[0])
+            and (not states or row.state in states)
+            and (nodes is None or node in nodes)
         ]
         more = len(found) > limit
         return TaskPage(items=found[:limit], next=encode_cursor(found[limit - 1].node) if more else None)
 
+    async def nodes(self, job: str) -> Sequence[str]:
+        return sorted(node for of, node in self._db.tasks if of == job)
+
     async def with_tasks(
-        self, job: str, *, states: Sequence[TaskState] = (), limit: int = 1000, cursor: str | None = None
+        self,
+        job: str,
+        *,
+        states: Sequence[TaskState] = (),
+        nodes: Collection[str] | None = None,
+        limit: int = 1000,
+        cursor: str | None = None,
     ) -> tuple[Job, TaskPage]:
-        return self._db.job(job), await self.tasks(job, states=states, limit=limit, cursor=cursor)
+        return self._db.job(job), self._page(job, states, nodes, limit, cursor)
 
     async def with_task(self, job: str, node: str) -> tuple[Job, Task, Sequence[Task]]:
         return self._db.job(job), await self.task(job, node), await self.attempts(job, node)

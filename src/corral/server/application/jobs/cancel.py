@@ -10,6 +10,7 @@ from corral.domain.job import Job, JobState
 from corral.runtime.clock import Clock
 from corral.server.application.jobs.aftermath import Aftermath
 from corral.server.application.jobs.counters import Counters
+from corral.server.application.jobs.sight import JobSight
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.fleet import Fleet
 from corral.server.application.ports.jobs import JobQueries, JobStore
@@ -27,7 +28,9 @@ class Cancellation:
         aftermath: Aftermath,
         clock: Clock,
         counters: Counters,
+        sight: JobSight | None = None,
     ) -> None:
+        self._sight = sight or JobSight(queries=queries)
         self._store = store
         self._queries = queries
         self._fleet = fleet
@@ -39,6 +42,7 @@ class Cancellation:
         """The job as it is now. Raises NotFound (job, or a node that is not in it), WrongState when it has ended already."""
         check_object_id(job, "J", element="job")
         before = await self._queries.get(job)
+        await self._sight.require(caller, job, ("exec.cancel",), nodes, f"cancel job {job!r}")
         await require_tasks(self._queries, job, nodes)
         if before.state is not JobState.OPEN:
             if before.cancel_asked:

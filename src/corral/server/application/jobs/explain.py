@@ -13,6 +13,8 @@ from corral.domain.job import Job, JobState
 from corral.domain.node import Node, Presence
 from corral.domain.task import OPEN, REASON_TEXT, Reason, Task, TaskState, may_retry
 from corral.runtime.clock import Clock, iso
+from corral.server.application.access.scope import Nodes
+from corral.server.application.jobs.sight import READ, JobSight, unseen_task
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.fleet import Fleet
 from corral.server.application.ports.jobs import JobQueries, JobStore
@@ -36,7 +38,16 @@ class Explanation:
 class Explaining:
     """Use case: reads only."""
 
-    def __init__(self, *, store: JobStore, queries: JobQueries, fleet: Fleet, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        queries: JobQueries,
+        fleet: Fleet,
+        clock: Clock,
+        sight: JobSight | None = None,
+    ) -> None:
+        self._sight = sight or JobSight(queries=queries)
         self._store = store
         self._queries = queries
         self._fleet = fleet
@@ -47,20 +58,23 @@ class Explaining:
         check_object_id(job, "J", element="job")
         if node is None:
             found = await self._queries.get(job)
-            return Explanation(job=job, state=found.state.value, lines=await self._job(found))
-        found, task, attempts = await self._queries.with_task(job, check_node_id(node, element="node"))
+            seen = await self._sight.of(caller, job, READ)
+            return Explanation(job=job, state=found.state.value, lines=await self._job(found, seen))
+        if check_node_id(node, element="node") not in await self._sight.of(caller, job, READ):
+            raise unseen_task(job, node)
+        found, task, attempts = await self._queries.with_task(job, node)
         lines = task_lines(task, found, self._node(node), now=self._clock.now(), published=await self._published(task))
         lines += [f"Attempt {a.attempt} ended as {_ending(a)}." for a in attempts]
         return Explanation(job=job, state=task.state.value, lines=lines, node=node, attempts=attempts)
 
-    async def _job(self, job: Job) -> list[str]:
+    async def _job(self, job: Job, seen: Nodes) -> list[str]:
         lines = [job_line(job)]
         groups: dict[tuple[TaskState, Reason], list[str]] = {}
         cursor, read = None, 0
         while read < TASKS_READ:
             page = await self._queries.tasks(job.id, cursor=cursor)
             for task in page.items:
-                if task.state is not TaskState.SUCCEEDED:
+                if task.state is not TaskState.SUCCEEDED and task.node in seen:
                     groups.setdefault((task.state, task.reason), []).append(task.node)
             read += len(page.items)
             cursor = page.next

@@ -12,6 +12,7 @@ from corral.domain.job import Job, JobState
 from corral.domain.task import Task, TaskState
 from corral.server.application.jobs.output import OutputReading
 from corral.server.application.jobs.reach import Reach
+from corral.server.application.jobs.sight import OUTPUT, READ, JobSight, check_output
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import JobPage, JobQueries
 
@@ -34,8 +35,11 @@ class JobWithTasks:
 class Listing:
     """Use case: reads only."""
 
-    def __init__(self, *, queries: JobQueries, output: OutputReading, reach: Reach) -> None:
+    def __init__(
+        self, *, queries: JobQueries, output: OutputReading, reach: Reach, sight: JobSight | None = None
+    ) -> None:
         self._queries = queries
+        self._sight = sight or JobSight(queries=queries)
         self._output = output
         self._reach = reach
 
@@ -48,19 +52,32 @@ class Listing:
         with_output: bool = False,
         limit: int = PAGE_MAX,
         cursor: str | None = None,
+        permissions: Sequence[str] = (READ,),
     ) -> JobWithTasks:
-        """Raises NotFound. A page is at most PAGE_MAX tasks, with output OUTPUT_PAGE_MAX."""
+        """Raises NotFound. A page is at most PAGE_MAX tasks, with output OUTPUT_PAGE_MAX.
+
+        Tasks on nodes where the caller has none of `permissions` are left out, and output where he has no output.read.
+        """
         check_object_id(job, "J", element="job")
+        if with_output:
+            check_output(caller)
         limit = check_limit(limit, OUTPUT_PAGE_MAX if with_output else PAGE_MAX)
-        found, page = await self._queries.with_tasks(job, states=states, limit=limit, cursor=cursor)
-        output = await self._output.previews(caller, job, page.items) if with_output else {}
+        seen = await self._sight.of(caller, job, *permissions)
+        nodes = seen if isinstance(seen, frozenset) else None
+        found, page = await self._queries.with_tasks(job, states=states, nodes=nodes, limit=limit, cursor=cursor)
+        output: Mapping[str, tuple[str, str]] = {}
+        if with_output:
+            shown = self._sight.everywhere(caller, OUTPUT)
+            output = await self._output.previews(caller, job, [task for task in page.items if task.node in shown])
         return JobWithTasks(job=found, tasks=self._reach.mark(page.items), output=output, next=page.next)
 
     async def list(
         self, caller: Caller, *, states: Sequence[JobState] = (), limit: int = 50, cursor: str | None = None
     ) -> JobPage:
-        """Newest first, without tasks."""
-        return await self._queries.list(states=states, limit=check_limit(limit, JOBS_MAX), cursor=cursor)
+        """Newest first, without tasks; only jobs with a node where the caller may see them."""
+        seen = self._sight.everywhere(caller, READ)
+        nodes = seen if isinstance(seen, frozenset) else None
+        return await self._queries.list(states=states, nodes=nodes, limit=check_limit(limit, JOBS_MAX), cursor=cursor)
 
 
 def check_limit(limit: int, most: int) -> int:

@@ -16,6 +16,7 @@ from corral.domain.ids import check_node_id, check_object_id
 from corral.domain.output import PREVIEW_BYTES, Assembler, Gap, as_text
 from corral.domain.task import OPEN, Task, TaskState
 from corral.server.application.jobs.pump import PAGE
+from corral.server.application.jobs.sight import OUTPUT, JobSight, unseen_task
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import JobQueries, OutputChunk, OutputLog
 
@@ -100,8 +101,9 @@ class _TaskPreview:
 class OutputReading:
     """Use case: output as stored, now."""
 
-    def __init__(self, *, queries: JobQueries, log: OutputLog) -> None:
+    def __init__(self, *, queries: JobQueries, log: OutputLog, sight: JobSight | None = None) -> None:
         self._queries = queries
+        self._sight = sight or JobSight(queries=queries)
         self._log = log
 
     async def previews(
@@ -136,7 +138,10 @@ class OutputReading:
                 element="stream",
                 hint="corral exec logs --raw",
             )
-        task = await self._queries.task(job, check_node_id(node, element="node"))
+        check_node_id(node, element="node")
+        if node not in await self._sight.of(caller, job, OUTPUT):
+            raise unseen_task(job, node)
+        task = await self._queries.task(job, node)
         return self._bytes(job, node, stream, task.attempt if attempt is None else attempt)
 
     async def _bytes(self, job: str, node: str, stream: str, attempt: int) -> AsyncIterator[bytes]:

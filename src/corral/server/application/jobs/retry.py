@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from corral.domain.errors import WrongState
 from corral.domain.ids import check_object_id
 from corral.domain.job import Job
+from corral.domain.kinds import needed
 from corral.runtime.clock import Clock
 from corral.server.application.jobs.aftermath import Aftermath
 from corral.server.application.jobs.allowed import check_allowed
 from corral.server.application.jobs.cancel import require_tasks
 from corral.server.application.jobs.counters import Counters
+from corral.server.application.jobs.sight import JobSight
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import JobQueries, JobStore
 
@@ -27,7 +29,9 @@ class Retry:
         aftermath: Aftermath,
         clock: Clock,
         counters: Counters,
+        sight: JobSight | None = None,
     ) -> None:
+        self._sight = sight or JobSight(queries=queries)
         self._store = store
         self._queries = queries
         self._aftermath = aftermath
@@ -39,6 +43,7 @@ class Retry:
         check_object_id(job, "J", element="job")
         before = await self._queries.get(job)
         check_allowed(caller, before.spec)
+        await self._sight.require(caller, job, needed(before.spec), nodes, f"retry job {job!r}")
         await require_tasks(self._queries, job, nodes)
         changed = await self._store.retry(job, nodes=nodes, now=self._clock.now())
         if not changed.tasks:

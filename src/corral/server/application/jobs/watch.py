@@ -18,9 +18,11 @@ from corral.domain.ids import check_node_id, check_object_id
 from corral.domain.job import Job, JobState
 from corral.domain.task import RANK, Task
 from corral.runtime.clock import Clock
+from corral.server.application.access.scope import ALL, Nodes
 from corral.server.application.jobs.events import EventHub, Subscription
 from corral.server.application.jobs.pump import PAGE, OutputPump
 from corral.server.application.jobs.reach import Reach
+from corral.server.application.jobs.sight import OUTPUT, READ, JobSight, check_output, unseen_task
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import JobQueries, OutputChunk, OutputLog
 
@@ -70,7 +72,9 @@ class Watching:
         reach: Reach,
         clock: Clock,
         look_seconds: float = LOOK_SECONDS,
+        sight: JobSight | None = None,
     ) -> None:
+        self._sight = sight or JobSight(queries=queries)
         self._queries = queries
         self._output = output
         self._events = events
@@ -84,8 +88,11 @@ class Watching:
         """Snapshot, changes, output beyond sequence `after` when asked for, End. Raises NotFound before anything is sent."""
         check_object_id(job, "J", element="job")
         await self._queries.get(job)
+        if output:
+            check_output(caller)
+        seen = await self._sight.of(caller, job, READ)
         start = await self._resume(after) if output else None
-        return self._watch(job, start)
+        return self._watch(job, start, seen=seen, heard=self._sight.everywhere(caller, OUTPUT))
 
     async def output(
         self, caller: Caller, job: str, *, node: str | None = None, after: int = 0, follow: bool = False
@@ -93,12 +100,15 @@ class Watching:
         """Output alone, of one node or all, then End; `follow` waits for the end of the job. Raises NotFound."""
         check_object_id(job, "J", element="job")
         found = await self._queries.get(job)
+        seen = await self._sight.of(caller, job, OUTPUT)
         if node is not None:
-            await self._queries.task(job, check_node_id(node, element="node"))
+            if check_node_id(node, element="node") not in seen:
+                raise unseen_task(job, node)
+            await self._queries.task(job, node)
         start = await self._resume(after)
         if follow and found.state is JobState.OPEN:
-            return self._output_of(self._watch(job, start, node=node))
-        return self._stored(found, node, start)
+            return self._output_of(self._watch(job, start, node=node, seen=seen))
+        return self._stored(found, node, start, seen)
 
     async def _resume(self, after: int) -> int:
         """Where to read on; a sequence from before the engine's store was wiped means: from the start."""
@@ -110,37 +120,38 @@ class Watching:
                 if isinstance(event, OutputChunk | End):
                     yield event
 
-    async def _stored(self, job: Job, node: str | None, after: int) -> AsyncGenerator[WatchEvent, None]:
-        nodes = {task.node for task in await self._tasks(job.id)} if node is None else {node}
+    async def _stored(self, job: Job, node: str | None, after: int, seen: Nodes) -> AsyncGenerator[WatchEvent, None]:
+        nodes = {task.node for task in await self._tasks(job.id, seen)} if node is None else {node}
         async for chunk in self._rest(job.id, node, after):
             if chunk.node in nodes:
                 yield chunk
         yield End(job)
 
     async def _watch(
-        self, job_id: str, after: int | None, *, node: str | None = None
+        self, job_id: str, after: int | None, *, node: str | None = None, seen: Nodes = ALL, heard: Nodes = ALL
     ) -> AsyncGenerator[WatchEvent, None]:
+        """Tasks of the nodes in `seen`, output of those that are in `heard` too."""
         subscription = self._events.subscribe(job_id)
         pump = None if after is None else OutputPump(self._output, job_id, node, after, subscription.wake, self._clock)
-        seen = _Seen()
+        known = _Seen(seen)
         try:
-            snapshot = await self._snapshot(job_id)
-            seen.newer(snapshot.tasks)
+            snapshot = await self._snapshot(job_id, seen)
+            known.newer(snapshot.tasks)
             yield snapshot
             job = snapshot.job
             if pump is not None and job.state is JobState.OPEN:
                 pump.start()
-            async for event in self._changes(job, subscription, pump, seen):
+            async for event in self._changes(job, subscription, pump, known, heard):
                 if isinstance(event, JobChanged | Snapshot):
                     job = event.job
                 yield event
             if pump is not None:
                 await pump.close()
                 for chunk in pump.take():
-                    if chunk.node in seen:
+                    if chunk.node in known and chunk.node in heard:
                         yield chunk
                 async for chunk in self._rest(job_id, node, pump.position):
-                    if chunk.node in seen:
+                    if chunk.node in known and chunk.node in heard:
                         yield chunk
             yield End(job)
         finally:
@@ -149,7 +160,7 @@ class Watching:
                 await pump.close()
 
     async def _changes(
-        self, job: Job, subscription: Subscription, pump: OutputPump | None, seen: _Seen
+        self, job: Job, subscription: Subscription, pump: OutputPump | None, known: _Seen, heard: Nodes
     ) -> AsyncGenerator[WatchEvent, None]:
         """Until the job is over."""
         now = self._clock.monotonic()
@@ -160,14 +171,14 @@ class Watching:
             news = subscription.take()
             if pump is not None:
                 for chunk in pump.take():
-                    if chunk.node in seen:
+                    if chunk.node in known and chunk.node in heard:
                         yield chunk
             if news.resync:
-                snapshot = await self._snapshot(job.id)
-                seen.newer(snapshot.tasks)
+                snapshot = await self._snapshot(job.id, known.seen)
+                known.newer(snapshot.tasks)
                 job = snapshot.job
                 yield snapshot
-            if tasks := seen.newer(news.tasks):
+            if tasks := known.newer(news.tasks):
                 stale = True
                 yield TasksChanged(tuple(self._reach.mark(tasks)))
             now = self._clock.monotonic()
@@ -183,8 +194,8 @@ class Watching:
                 looked_at = now
                 fresh = await self._queries.get(job.id)
                 if (fresh.counts, fresh.state, fresh.cancel_asked) != (job.counts, job.state, job.cancel_asked):
-                    snapshot = await self._snapshot(job.id)
-                    seen.newer(snapshot.tasks)
+                    snapshot = await self._snapshot(job.id, known.seen)
+                    known.newer(snapshot.tasks)
                     job = snapshot.job
                     yield snapshot
                     continue
@@ -206,26 +217,27 @@ class Watching:
             if not chunks:
                 return
 
-    async def _snapshot(self, job: str) -> Snapshot:
+    async def _snapshot(self, job: str, seen: Nodes) -> Snapshot:
         # The job first: one that has ended has all its tasks ended, so no watcher gets an End with a task still open before it.
         found = await self._queries.get(job)
-        return Snapshot(found, tuple(self._reach.mark(await self._tasks(job))))
+        return Snapshot(found, tuple(self._reach.mark(await self._tasks(job, seen))))
 
-    async def _tasks(self, job: str) -> list[Task]:
+    async def _tasks(self, job: str, seen: Nodes) -> list[Task]:
         tasks: list[Task] = []
         cursor: str | None = None
         while True:
             page = await self._queries.tasks(job, limit=TASK_PAGE, cursor=cursor)
-            tasks += page.items
+            tasks += page.items if seen is ALL else [task for task in page.items if task.node in seen]
             cursor = page.next
             if cursor is None:
                 return tasks
 
 
 class _Seen:
-    """How far each node's task is known to be, so that an older change heard later is not passed on."""
+    """How far each node's task is known to be, so that an older change heard later is not passed on; of nodes in `seen` alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Nodes = ALL) -> None:
+        self.seen = seen
         self._at: dict[str, tuple[int, int, int, bool, bool]] = {}
 
     def __contains__(self, node: str) -> bool:
@@ -234,6 +246,8 @@ class _Seen:
     def newer(self, tasks: Iterable[Task]) -> tuple[Task, ...]:
         fresh = []
         for task in tasks:
+            if task.node not in self.seen:
+                continue
             at = (task.attempt, RANK[task.state], task.seq, task.cancel_asked, bool(task.late))
             if at >= self._at.get(task.node, (0, 0, 0, False, False)):
                 self._at[task.node] = at

@@ -146,16 +146,35 @@ class JobQueries(Protocol):
         """Raises NotFound."""
         ...
 
-    async def list(self, *, states: Sequence[JobState] = (), limit: int = 50, cursor: str | None = None) -> JobPage: ...
+    async def list(
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        nodes: Collection[str] | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """Newest first. `nodes`: only jobs with a task on one of these."""
+        ...
+
+    async def nodes(self, job: str) -> Sequence[str]:
+        """Sorted; none when there is no such job."""
+        ...
 
     async def tasks(
         self, job: str, *, states: Sequence[TaskState] = (), limit: int = 1000, cursor: str | None = None
     ) -> TaskPage: ...
 
     async def with_tasks(
-        self, job: str, *, states: Sequence[TaskState] = (), limit: int = 1000, cursor: str | None = None
+        self,
+        job: str,
+        *,
+        states: Sequence[TaskState] = (),
+        nodes: Collection[str] | None = None,
+        limit: int = 1000,
+        cursor: str | None = None,
     ) -> tuple[Job, TaskPage]:
-        """`get` and `tasks` in one go."""
+        """`get` and `tasks` in one go. `nodes`: only the tasks of these."""
         ...
 
     async def task(self, job: str, node: str) -> Task:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final
 
 from corral.domain.errors import NotFound
@@ -27,23 +28,34 @@ from corral.server.infrastructure.sql.values import clean, decode_cursor, encode
 PAGE_MAX: Final = 10_000
 _TASK: Final = task_select("t")
 _GET: Final = Statement(f"select {JOB_SELECT} from jobs where id = :job")
-_LIST: Final = Statement(
-    f"select {JOB_SELECT} from jobs where id < :after order by id desc limit :limit", out=JOB_COLUMNS
-)
-_LIST_STATES: Final = Statement(
-    f"select {JOB_SELECT} from jobs where id < :after and state in $in(states) order by id desc limit :limit",
-    out=JOB_COLUMNS,
-)
-_TASKS: Final = Statement(
-    f"select {_TASK} from tasks t where t.job = :job and t.node > :after order by t.node limit :limit", out=TASK_NAMES
-)
-_TASKS_STATES: Final = Statement(
-    f"""
-    select {_TASK} from tasks t where t.job = :job and t.node > :after and t.state in $in(states)
-    order by t.node limit :limit
-    """,
-    out=TASK_NAMES,
-)
+_OF_STATES: Final = "and state in $in(states)"
+_ON_NODES: Final = "and exists (select 1 from tasks t where t.job = jobs.id and t.node in $in(nodes))"
+
+
+def _list(*limits: str) -> Statement:
+    where = " ".join(("id < :after", *limits))
+    return Statement(f"select {JOB_SELECT} from jobs where {where} order by id desc limit :limit", out=JOB_COLUMNS)
+
+
+def _tasks(*limits: str) -> Statement:
+    where = " ".join(("t.job = :job and t.node > :after", *limits))
+    return Statement(f"select {_TASK} from tasks t where {where} order by t.node limit :limit", out=TASK_NAMES)
+
+
+_LISTS: Final = {
+    (False, False): _list(),
+    (True, False): _list(_OF_STATES),
+    (False, True): _list(_ON_NODES),
+    (True, True): _list(_OF_STATES, _ON_NODES),
+}
+"""By (of states, on nodes)."""
+_TASKS: Final = {
+    (False, False): _tasks(),
+    (True, False): _tasks("and t.state in $in(states)"),
+    (False, True): _tasks("and t.node in $in(nodes)"),
+    (True, True): _tasks("and t.state in $in(states)", "and t.node in $in(nodes)"),
+}
+_NODES: Final = Statement("select node from tasks where job = :job order by node", out=("node",))
 _ONE_TASK: Final = Statement(f"select {_TASK} from tasks t where t.job = :job and t.node = :node")
 _ATTEMPTS: Final = Statement("select outcome from task_attempts where job = :job and node = :node order by attempt")
 _ACCEPTED: Final = Statement(
@@ -72,6 +84,12 @@ def may_forget(attempt: int, known: tuple[int, TaskState, str, str] | None) -> b
     return state not in OPEN and not (given_up and late == "{}")
 
 
+def _limits(states: Iterable[StrEnum], nodes: Collection[str] | None) -> dict[str, str]:
+    """The sets a query is limited to; what its text does not name is not bound."""
+    found = {"states": as_set(state.value for state in states)} if states else {}
+    return found if nodes is None else {**found, "nodes": as_set(nodes)}
+
+
 def _the_job(rows: Sequence[Sequence[Any]], job: str) -> Job:
     if not rows:
         raise NotFound(f"cannot find job {job!r}", element="job", hint="corral exec list")
@@ -96,16 +114,21 @@ class SqlJobQueries:
         async with self._db.read() as tx:
             return _the_job(await tx.rows(_GET, job=clean(job)), job)
 
-    async def list(self, *, states: Sequence[JobState] = (), limit: int = 50, cursor: str | None = None) -> JobPage:
+    async def list(
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        nodes: Collection[str] | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> JobPage:
         limit = max(1, min(limit, PAGE_MAX))
         start = decode_cursor(cursor, str)
         # "~" sorts after every id (capital letter, digits, letters).
         values: dict[str, Any] = {"after": start[0] if start else "~", "limit": limit + 1}
+        values |= _limits(states, nodes)
         async with self._db.read() as tx:
-            if states:
-                rows = await tx.rows(_LIST_STATES, states=as_set(state.value for state in states), **values)
-            else:
-                rows = await tx.rows(_LIST, **values)
+            rows = await tx.rows(_LISTS[bool(states), nodes is not None], **values)
         jobs = [to_job(row) for row in rows[:limit]]
         return JobPage(items=jobs, next=encode_cursor(jobs[-1].id) if len(rows) > limit else None)
 
@@ -114,15 +137,23 @@ class SqlJobQueries:
     ) -> TaskPage:
         return (await self.with_tasks(job, states=states, limit=limit, cursor=cursor))[1]
 
+    async def nodes(self, job: str) -> Sequence[str]:
+        async with self._db.read() as tx:
+            return [row[0] for row in await tx.rows(_NODES, job=clean(job))]
+
     async def with_tasks(
-        self, job: str, *, states: Sequence[TaskState] = (), limit: int = 1000, cursor: str | None = None
+        self,
+        job: str,
+        *,
+        states: Sequence[TaskState] = (),
+        nodes: Collection[str] | None = None,
+        limit: int = 1000,
+        cursor: str | None = None,
     ) -> tuple[Job, TaskPage]:
         limit = max(1, min(limit, PAGE_MAX))
         start = decode_cursor(cursor, str)
         values: dict[str, Any] = {"job": clean(job), "after": start[0] if start else "", "limit": limit + 1}
-        page = (_TASKS, values)
-        if states:
-            page = (_TASKS_STATES, {**values, "states": as_set(state.value for state in states)})
+        page = (_TASKS[bool(states), nodes is not None], {**values, **_limits(states, nodes)})
         async with self._db.read() as tx:
             found, rows = await tx.each((_GET, {"job": clean(job)}), page)
         tasks = [to_task(task_row(row)) for row in rows[:limit]]

@@ -27,8 +27,8 @@ class KindView(msgspec.Struct, kw_only=True):
 
 
 _OWN: Final = {
-    kinds.EXEC.name: "Run a command (argv), a shell text, or a sh, bash, python3 or pwsh script.",
-    kinds.FILE.name: "Put a file or a tree in place, fetch, preview, copy, delete, roll back.",
+    kinds.EXEC.name: "Run a command (argv), a shell text, or a sh, bash, python3 or pwsh script",
+    kinds.FILE.name: "Put a file or a tree in place, fetch, preview, copy, delete, roll back",
 }
 
 

@@ -64,6 +64,11 @@ class Scope:
         allowed = self.allowed(caller, *permissions)
         return nodes if allowed is ALL else [node for node in nodes if node in allowed]
 
+    def require_to_run(self, caller: Caller, permissions: Collection[str], nodes: Sequence[str], doing: str) -> None:
+        """As `require`, and Denied too when these are more nodes at once than the roles behind the grants allow."""
+        self.require(caller, permissions, nodes, doing)
+        self.check_count(caller, permissions, nodes, doing)
+
     def require(self, caller: Caller, permissions: Collection[str], nodes: Sequence[str], doing: str) -> None:
         """Raises Denied unless the caller has all `permissions` on all `nodes`. `doing`: "cancel job 'J…'"."""
         if caller.grants is None:
@@ -75,6 +80,25 @@ class Scope:
             outside = [node for node in nodes if node not in allowed]
             if outside:
                 raise refusal(caller, permission, outside, len(nodes), doing)
+
+    def check_count(self, caller: Caller, permissions: Collection[str], nodes: Sequence[str], doing: str) -> None:
+        """Raises Denied for too many nodes at once: each counts against the grant that covers it and allows the most."""
+        for permission in permissions:
+            grants = [grant for grant in caller.grants or () if grant.gives(permission)]
+            if all(grant.max_nodes is None for grant in grants):
+                continue
+            left = list(nodes)
+            for grant in sorted(grants, key=lambda g: (g.max_nodes is not None, -(g.max_nodes or 0))):
+                covered = self.within(grant.selector)
+                taken = [node for node in left if node in covered]
+                left = [node for node in left if node not in covered]
+                if grant.max_nodes is not None and len(taken) > grant.max_nodes:
+                    raise Denied(
+                        f"cannot {doing} on {len(taken)} nodes at once: role {grant.role!r} allows {caller.name!r} "
+                        f"at most {grant.max_nodes}",
+                        element="max_nodes",
+                        hint="choose fewer nodes, or roll it out in stages: corral rollout create --strategy",
+                    )
 
 
 def require_everywhere(caller: Caller, permission: str, doing: str) -> None:
@@ -116,31 +140,6 @@ class ScopeGuard:
         self._scope = scope
 
     async def check(self, caller: Caller, spec: JobSpec, nodes: Sequence[str]) -> Hold | None:
-        self.refuse(caller, needed(spec.command), nodes, "submit this")
+        if caller.grants is not None:
+            self._scope.require_to_run(caller, needed(spec.command), nodes, "submit this")
         return None
-
-    def refuse(self, caller: Caller, permissions: Collection[str], nodes: Sequence[str], doing: str) -> None:
-        """Raises Denied when some node is outside, or more of them at once than the roles behind the grants allow."""
-        if caller.grants is None:
-            return
-        self._scope.require(caller, permissions, nodes, doing)
-        for permission in permissions:
-            self._check_count(caller, permission, nodes, doing)
-
-    def _check_count(self, caller: Caller, permission: str, nodes: Sequence[str], doing: str) -> None:
-        """Each node counts against the grant that covers it and allows the most; one without a limit counts nothing."""
-        grants = [grant for grant in caller.grants or () if grant.gives(permission)]
-        if all(grant.max_nodes is None for grant in grants):
-            return
-        left = list(nodes)
-        for grant in sorted(grants, key=lambda g: (g.max_nodes is not None, -(g.max_nodes or 0))):
-            covered = self._scope.within(grant.selector)
-            taken = [node for node in left if node in covered]
-            left = [node for node in left if node not in covered]
-            if grant.max_nodes is not None and len(taken) > grant.max_nodes:
-                raise Denied(
-                    f"cannot {doing} on {len(taken)} nodes at once: role {grant.role!r} allows {caller.name!r} "
-                    f"at most {grant.max_nodes} in one submission",
-                    element="max_nodes",
-                    hint="choose fewer nodes, or roll it out in stages: corral rollout create --strategy",
-                )

@@ -43,7 +43,7 @@ class Retry:
         check_object_id(job, "J", element="job")
         before = await self._queries.get(job)
         check_allowed(caller, before.spec)
-        await self._sight.require(caller, job, needed(before.spec), nodes, f"retry job {job!r}")
+        await self._sight.require(caller, job, needed(before.spec), nodes, f"retry job {job!r}", counted=True)
         await require_tasks(self._queries, job, nodes)
         changed = await self._store.retry(job, nodes=nodes, now=self._clock.now())
         if not changed.tasks:

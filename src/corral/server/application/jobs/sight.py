@@ -37,15 +37,28 @@ class JobSight:
         return seen
 
     async def require(
-        self, caller: Caller, job: str, permissions: Collection[str], nodes: Sequence[str] | None, doing: str
+        self,
+        caller: Caller,
+        job: str,
+        permissions: Collection[str],
+        nodes: Sequence[str] | None,
+        doing: str,
+        *,
+        counted: bool = False,
     ) -> None:
-        """Raises NotFound for a job the caller sees nothing of, Denied when a node it touches is outside. None: all its nodes."""
+        """Raises NotFound for a job the caller sees nothing of, Denied when a node it touches is outside. None: all its nodes.
+
+        `counted`: it starts something, so the roles' caps hold.
+        """
         if caller.grants is None:
             return
         of_job = await self._queries.nodes(job)
         if not self._scope.visible(caller, of_job, READ, *permissions):
             raise unseen(job)
-        self._scope.require(caller, permissions, of_job if nodes is None else nodes, doing)
+        touched = of_job if nodes is None else nodes
+        self._scope.require(caller, permissions, touched, doing)
+        if counted:
+            self._scope.check_count(caller, permissions, touched, doing)
 
 
 def unseen(job: str) -> NotFound:

@@ -27,6 +27,7 @@ from corral.server.application.ports.access import Caller
 from corral.server.application.ports.fleet import Fleet
 from corral.server.application.ports.rollouts import Change, Changes, Prober, RolloutStore
 from corral.server.application.rollouts.compare import Comparison, compare
+from corral.server.application.rollouts.sight import WRITE, RolloutSight
 
 NAME_CHARS: Final = 200
 GATES_MAX: Final = 10
@@ -77,7 +78,9 @@ class Creation:
         clock: Clock,
         complete: Complete = as_given,
         wake: Callable[[], None] = lambda: None,
+        sight: RolloutSight | None = None,
     ) -> None:
+        self._sight = sight or RolloutSight()
         self._store = store
         self._fleet = fleet
         self._prober = prober
@@ -113,14 +116,17 @@ class Creation:
         stages = plan(
             wanted.strategy, nodes, labels=lambda node: self._fleet.get(node).labels, resolve=self._fleet.resolve
         )
-        labels = self._labels(nodes)
         settings = self._settings(wanted, stages)
         changes = await self._changes(caller, wanted, settings)
+        self._check_scope(caller, stages, changes, settings)
+        labels = self._labels(nodes)
         for gate in settings.gates:
             if gate.kind is GateKind.HTTP:
                 await self._prober.check(gate)
         online = self._fleet.online(nodes)
         previous = await self._store.last_named(wanted.name)
+        if previous is not None and not self._sight.whole(caller, previous):
+            previous = None
         rollout = Rollout(
             id=new_id("R", now_ms(self._clock), os.urandom(6)),
             name=wanted.name,
@@ -128,7 +134,11 @@ class Creation:
             kind=kinds.kind_name(changes.forward.spec),
             line=kinds.line(changes.forward.spec),
             strategy=_strategy_text(wanted.strategy),
-            settings=replace(settings, can_roll_back=changes.back is not None),
+            settings=replace(
+                settings,
+                can_roll_back=changes.back is not None,
+                owner="" if caller.grants is None else caller.name,
+            ),
             stages=stages,
             pinned=pinned,
             created_at=self._clock.now(),
@@ -182,6 +192,22 @@ class Creation:
             if gate.kind is GateKind.COMMAND:
                 check_allowed(caller, CommandSpec(argv=gate.argv, shell=gate.shell))
         return Changes(forward=forward, back=back)
+
+    def _check_scope(self, caller: Caller, stages: Sequence[Stage], changes: Changes, settings: Settings) -> None:
+        """The creator holds what each part needs on every node; a role's cap is for what is touched at once: the largest stage."""
+        if caller.grants is None:
+            return
+        words = {WRITE: None} | dict.fromkeys(kinds.needed(changes.forward.spec))
+        if changes.back is not None:
+            words |= dict.fromkeys(kinds.needed(changes.back.spec))
+        for gate in settings.gates:
+            if gate.kind is GateKind.COMMAND:
+                words |= dict.fromkeys(kinds.needed(CommandSpec(argv=gate.argv, shell=gate.shell)))
+        self._sight.scope.require(
+            caller, words, sorted(node for stage in stages for node in stage.nodes), "create this rollout"
+        )
+        largest = max(stages, key=lambda stage: len(stage.nodes))
+        self._sight.scope.check_count(caller, words, largest.nodes, "create a rollout that works")
 
     async def _checked(self, caller: Caller, target: str, change: Change) -> TaskSpec:
         kind = kinds.kind_name(change.spec)

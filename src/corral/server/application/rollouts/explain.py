@@ -23,6 +23,7 @@ from corral.runtime.clock import Clock, iso
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.rollouts import RolloutStore
 from corral.server.application.rollouts.facts import FactReader
+from corral.server.application.rollouts.sight import RolloutSight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,10 @@ class RolloutExplanation:
 class RolloutExplaining:
     """Use case: reads only."""
 
-    def __init__(self, *, store: RolloutStore, facts: FactReader, clock: Clock) -> None:
+    def __init__(
+        self, *, store: RolloutStore, facts: FactReader, clock: Clock, sight: RolloutSight | None = None
+    ) -> None:
+        self._sight = sight or RolloutSight()
         self._store = store
         self._facts = facts
         self._clock = clock
@@ -46,10 +50,9 @@ class RolloutExplaining:
         """Raises NotFound."""
         check_object_id(rollout, "R", element="rollout")
         found = await self._store.get(rollout)
-        jobs = (await self._facts.jobs(found)) if found.started or found.back else {}
-        return RolloutExplanation(
-            rollout=found.id, state=found.state.value, lines=lines(found, jobs, self._clock.now())
-        )
+        seen = self._sight.see(caller, found)
+        jobs = self._sight.facts(caller, await self._facts.jobs(found)) if found.started or found.back else {}
+        return RolloutExplanation(rollout=found.id, state=found.state.value, lines=lines(seen, jobs, self._clock.now()))
 
 
 def lines(rollout: Rollout, jobs: dict[str, JobFact], now: datetime) -> list[str]:

@@ -12,6 +12,7 @@ from corral.runtime.clock import Clock
 from corral.server.application.jobs.listing import check_limit
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.rollouts import RolloutPage, RolloutStore, StageJobs
+from corral.server.application.rollouts.sight import RolloutSight
 
 LIST_MAX: Final = 200
 LOOK_SECONDS: Final = 0.3
@@ -37,7 +38,10 @@ class RolloutView:
 class RolloutListing:
     """Use case: reads only."""
 
-    def __init__(self, *, store: RolloutStore, jobs: StageJobs, clock: Clock) -> None:
+    def __init__(
+        self, *, store: RolloutStore, jobs: StageJobs, clock: Clock, sight: RolloutSight | None = None
+    ) -> None:
+        self._sight = sight or RolloutSight()
         self._store = store
         self._jobs = jobs
         self._clock = clock
@@ -45,7 +49,7 @@ class RolloutListing:
     async def get(self, caller: Caller, rollout: str) -> RolloutView:
         """Raises NotFound."""
         check_object_id(rollout, "R", element="rollout")
-        return await self.view(await self._store.get(rollout))
+        return await self.view(self._sight.see(caller, await self._store.get(rollout)))
 
     async def list(
         self,
@@ -55,8 +59,15 @@ class RolloutListing:
         limit: int = 50,
         cursor: str | None = None,
     ) -> RolloutPage:
-        """Newest first, without counts."""
-        return await self._store.list(states=states, limit=check_limit(limit, LIST_MAX), cursor=cursor)
+        """Newest first, without counts; only those with a node where the caller may see them, so a page may be short."""
+        limit = check_limit(limit, LIST_MAX)
+        while True:
+            page = await self._store.list(states=states, limit=limit, cursor=cursor)
+            cut = [self._sight.cut(caller, rollout) for rollout in page.items]
+            items = [rollout for rollout in cut if rollout is not None]
+            if items or page.next is None:
+                return RolloutPage(items=items, next=page.next)
+            cursor = page.next
 
     async def view(self, rollout: Rollout) -> RolloutView:
         parts = ((Direction.FORWARD, rollout.stages), (Direction.BACK, rollout.back))
@@ -82,13 +93,13 @@ class RolloutListing:
 
     async def watch(self, caller: Caller, rollout: str) -> AsyncGenerator[RolloutView, None]:
         """As it is now, then each time it differs, until it is over. Raises NotFound before anything is sent."""
-        return self._changes(await self.get(caller, rollout))
+        return self._changes(caller, await self.get(caller, rollout))
 
-    async def _changes(self, view: RolloutView) -> AsyncGenerator[RolloutView, None]:
+    async def _changes(self, caller: Caller, view: RolloutView) -> AsyncGenerator[RolloutView, None]:
         yield view
         while view.rollout.state not in TERMINAL:
             await self._clock.sleep(LOOK_SECONDS)
-            fresh = await self.view(await self._store.get(view.rollout.id))
+            fresh = await self.get(caller, view.rollout.id)
             if fresh != view:
                 view = fresh
                 yield view

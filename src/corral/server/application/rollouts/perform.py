@@ -6,9 +6,12 @@ pause nor a new leader is overtaken; and under a name that only one job can have
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from corral.domain import kinds
+from corral.domain.access import Grant, words
 from corral.domain.errors import Conflict, WrongState
 from corral.domain.job import CommandSpec, JobSpec, TaskSpec, pinned_hash
 from corral.domain.rollout_actions import Cancel, Start, StartGate
@@ -24,8 +27,19 @@ BACK_EXPIRES_SECONDS: Final = 7 * 86400.0
 """An offline node goes back when it connects, within that time."""
 
 
+GrantsOf = Callable[[str], Awaitable[Sequence[Grant]]]
+
+
 class Performer:
-    def __init__(self, *, store: RolloutStore, submission: Submission, cancellation: Cancellation) -> None:
+    def __init__(
+        self,
+        *,
+        store: RolloutStore,
+        submission: Submission,
+        cancellation: Cancellation,
+        grants_of: GrantsOf | None = None,
+    ) -> None:
+        self._grants_of = grants_of
         self._store = store
         self._submission = submission
         self._cancellation = cancellation
@@ -49,6 +63,8 @@ class Performer:
         await self._submit(
             rollout,
             change,
+            # What was is let back whatever became of its creator: whoever asks for it may steer it.
+            caller=_driver_of(rollout) if back else await self._creator(rollout),
             nodes=action.nodes,
             name=name,
             operation=operation(rollout.id, action.direction, action.index),
@@ -63,6 +79,7 @@ class Performer:
         await self._submit(
             rollout,
             Change(spec=spec),
+            caller=await self._creator(rollout),
             nodes=action.nodes,
             name=f"{rollout.id}/stage-{action.index + 1}/gate-{action.gate + 1}",
             operation=gate_operation(rollout.id, action.index, action.gate, action.round),
@@ -76,11 +93,20 @@ class Performer:
         except WrongState:
             return  # it ended meanwhile
 
+    async def _creator(self, rollout: Rollout) -> Caller:
+        """Who created it, with what he may do now: a stage does not start for somebody who lost his grants since."""
+        owner = rollout.settings.owner
+        if not owner:
+            return _driver_of(rollout)
+        grants = () if self._grants_of is None else await self._grants_of(owner)
+        return replace(_driver_of(rollout), permissions=words(grants), grants=tuple(grants))
+
     async def _submit(
         self,
         rollout: Rollout,
         change: Change,
         *,
+        caller: Caller,
         nodes: tuple[str, ...],
         name: str,
         operation: str,
@@ -89,7 +115,7 @@ class Performer:
     ) -> None:
         spec: TaskSpec = change.spec
         await self._submission.submit(
-            _driver_of(rollout),
+            caller,
             JobSpec(
                 target=rollout.target,
                 command=spec,

@@ -201,6 +201,9 @@ class MemoryApiTokenStore:
         if token not in self._db.api_tokens:
             raise NotFound(f"cannot find API token {token!r}", element="id", hint="look at GET /api/v1/api-tokens")
         self._db.api_tokens[token] = replace(self._db.api_tokens[token], revoked=True)
+        for id_, session in self._db.sessions.items():
+            if session.source == token:
+                self._db.sessions[id_] = replace(session, revoked=True)
 
     async def touch(self, used: Mapping[str, datetime]) -> None:
         for id_, when in used.items():
@@ -248,6 +251,14 @@ class MemorySessionStore:
     async def revoke(self, session: str) -> None:
         if session in self._db.sessions:
             self._db.sessions[session] = replace(self._db.sessions[session], revoked=True)
+
+    async def list(self, *, user: str | None, now: datetime, limit: int) -> Sequence[Session]:
+        lasting = [
+            session
+            for session in self._db.sessions.values()
+            if not session.revoked and session.expires_at > now and user in (None, session.user)
+        ]
+        return sorted(lasting, key=lambda session: (session.created_at, session.id), reverse=True)[: max(1, limit)]
 
     async def drop_expired(self, *, now: datetime) -> int:
         gone = [id_ for id_, session in self._db.sessions.items() if session.expires_at <= now]

@@ -23,6 +23,8 @@ class Caller:
     """The id of the API token or session that proves it; never the secret."""
     grants: tuple[Grant, ...] | None = None
     """Where each permission holds; None: on every node (`permissions` alone counts)."""
+    user: str = ""
+    """The id of the user behind it; '' for what belongs to nobody, such as the token of the first start."""
 
     def may(self, permission: str) -> bool:
         return "*" in self.permissions or permission in self.permissions
@@ -46,6 +48,8 @@ class ApiToken:
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     revoked: bool = False
+    owner: str = ""
+    """The id of the user whose grants limit it now and later; '' for a token that belongs to nobody."""
 
 
 class ApiTokenStore(Protocol):
@@ -55,7 +59,9 @@ class ApiTokenStore(Protocol):
 
     async def list(self) -> Sequence[ApiToken]: ...
 
-    async def revoke(self, token: str) -> None: ...
+    async def revoke(self, token: str) -> None:
+        """The sessions it opened end too."""
+        ...
 
     async def touch(self, used: Mapping[str, datetime]) -> None: ...
 
@@ -93,13 +99,20 @@ class Session:
     id: str
     name: str
     permissions: frozenset[str]
+    """What it may do at most; of a user's session, what of it the user's grants hold."""
     created_at: datetime
     expires_at: datetime
     source: str = ""
-    """The API token that made it; revoking that token ends the session at its next refresh."""
+    """The API token that made it; revoking that token ends the session."""
     counter: int = 1
     rotated_at: datetime | None = None
     revoked: bool = False
+    user: str = ""
+    user_version: int = 0
+    """The user's version when it began: another one now ends it."""
+    method: str = "link"
+    """How its owner logged in: link, token, password, invite, oidc."""
+    address: str = ""
 
 
 class SessionStore(Protocol):
@@ -113,6 +126,10 @@ class SessionStore(Protocol):
 
     async def revoke(self, session: str) -> None: ...
 
+    async def list(self, *, user: str | None, now: datetime, limit: int) -> Sequence[Session]:
+        """Those that last, newest first; `user`: of one user."""
+        ...
+
     async def drop_expired(self, *, now: datetime) -> int: ...
 
 
@@ -123,6 +140,16 @@ class Signer(Protocol):
 
     def read(self, purpose: str, text: str) -> Mapping[str, Any] | None:
         """The claims, or None when the text is not ours or was altered. Says nothing about time."""
+        ...
+
+
+class AccessMint(Protocol):
+    """Access tokens: claims that live minutes, in a form nobody else can make."""
+
+    def mint(self, claims: Mapping[str, Any], *, now: float, seconds: float) -> str: ...
+
+    def read(self, text: str, *, now: float) -> Mapping[str, Any] | None:
+        """The claims, or None when it is not ours, was altered, is for somebody else, or is not valid at `now`."""
         ...
 
 

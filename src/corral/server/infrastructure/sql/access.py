@@ -13,17 +13,18 @@ from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.statements import Statement
 from corral.server.infrastructure.sql.values import at, clean, dumps_list, moment, seconds, stamp
 
-_COLUMNS: Final = "id, name, hash, permissions, created_at, expires_at, last_used_at, revoked"
+_COLUMNS: Final = "id, name, hash, permissions, created_at, expires_at, last_used_at, revoked, owner"
 _ADD: Final = Statement(
     f"""
     insert into api_tokens ({_COLUMNS})
-    values (:id, :name, :hash, :permissions, :created_at, :expires_at, :last_used_at, :revoked)
+    values (:id, :name, :hash, :permissions, :created_at, :expires_at, :last_used_at, :revoked, :owner)
     on conflict do nothing
     """
 )
 _BY_HASH: Final = Statement(f"select {_COLUMNS} from api_tokens where hash = :hash")
 _LIST: Final = Statement(f"select {_COLUMNS} from api_tokens order by created_at desc, id")
 _REVOKE: Final = Statement("update api_tokens set revoked = true where id = :id")
+_END_SESSIONS: Final = Statement("update sessions set revoked = true where source = :id")
 _TOUCH: Final = Statement(
     """
     update api_tokens set last_used_at = v.at from $rows
@@ -51,6 +52,7 @@ class SqlApiTokenStore:
                 expires_at=stamp(token.expires_at),
                 last_used_at=stamp(token.last_used_at),
                 revoked=token.revoked,
+                owner=token.owner,
             )
         if not added:
             raise Conflict(f"cannot add API token {token.id!r}: it exists already", element="id")
@@ -68,6 +70,7 @@ class SqlApiTokenStore:
         async with self._db.write() as tx:
             if not await tx.run(_REVOKE, id=clean(token)):
                 raise NotFound(f"cannot find API token {token!r}", element="id", hint="look at GET /api/v1/api-tokens")
+            await tx.run(_END_SESSIONS, id=clean(token))
 
     async def touch(self, used: Mapping[str, datetime]) -> None:
         """When each was last used; the caller collects, so that a request costs no write."""
@@ -77,7 +80,7 @@ class SqlApiTokenStore:
 
 
 def _to_token(row: Sequence[Any]) -> ApiToken:
-    id_, name, digest, permissions, created_at, expires_at, last_used_at, revoked = row
+    id_, name, digest, permissions, created_at, expires_at, last_used_at, revoked, owner = row
     return ApiToken(
         id=id_,
         name=name,
@@ -87,4 +90,5 @@ def _to_token(row: Sequence[Any]) -> ApiToken:
         expires_at=moment(expires_at),
         last_used_at=moment(last_used_at),
         revoked=bool(revoked),
+        owner=owner,
     )

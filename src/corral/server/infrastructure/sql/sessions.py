@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from corral.server.application.ports.access import Session
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.statements import Statement
 from corral.server.infrastructure.sql.values import at, clean, dumps_list, moment, seconds, stamp
 
-_COLUMNS: Final = "id, name, permissions, source, counter, created_at, rotated_at, expires_at, revoked"
+_COLUMNS: Final = (
+    "id, name, permissions, source, counter, created_at, rotated_at, expires_at, revoked, "
+    '"user", user_version, method, address'
+)
 _ADD: Final = Statement(
     f"""
     insert into sessions ({_COLUMNS})
-    values (:id, :name, :permissions, :source, :counter, :created_at, :rotated_at, :expires_at, :revoked)
+    values (:id, :name, :permissions, :source, :counter, :created_at, :rotated_at, :expires_at, :revoked,
+            :user, :user_version, :method, :address)
     """
 )
 _GET: Final = Statement(f"select {_COLUMNS} from sessions where id = :id")
@@ -26,6 +31,13 @@ _ROTATE: Final = Statement(
     """
 )
 _REVOKE: Final = Statement("update sessions set revoked = true where id = :id")
+_LIST: Final = Statement(
+    f"""
+    select {_COLUMNS} from sessions
+    where not revoked and expires_at > :now and (:everybody = 1 or "user" = :user)
+    order by created_at desc, id desc limit :limit
+    """
+)
 _DROP: Final = Statement("delete from sessions where expires_at <= :now")
 
 
@@ -48,25 +60,27 @@ class SqlSessionStore:
                 rotated_at=stamp(session.rotated_at),
                 expires_at=seconds(session.expires_at),
                 revoked=session.revoked,
+                user=session.user,
+                user_version=session.user_version,
+                method=session.method,
+                address=clean(session.address)[:64],
             )
 
     async def get(self, session: str) -> Session | None:
         async with self._db.read() as tx:
             row = await tx.row(_GET, id=clean(session))
-        if row is None:
-            return None
-        id_, name, permissions, source, counter, created_at, rotated_at, expires_at, revoked = row
-        return Session(
-            id=id_,
-            name=name,
-            permissions=frozenset(json.loads(permissions)),
-            source=source,
-            counter=counter,
-            created_at=at(created_at),
-            rotated_at=moment(rotated_at),
-            expires_at=at(expires_at),
-            revoked=bool(revoked),
-        )
+        return None if row is None else _to_session(row)
+
+    async def list(self, *, user: str | None, now: datetime, limit: int) -> Sequence[Session]:
+        async with self._db.read() as tx:
+            rows = await tx.rows(
+                _LIST,
+                user=clean(user or ""),
+                everybody=1 if user is None else 0,
+                now=seconds(now),
+                limit=max(1, limit),
+            )
+        return [_to_session(row) for row in rows]
 
     async def rotate(self, session: str, *, counter: int, now: datetime) -> bool:
         async with self._db.write() as tx:
@@ -79,3 +93,23 @@ class SqlSessionStore:
     async def drop_expired(self, *, now: datetime) -> int:
         async with self._db.write() as tx:
             return await tx.run(_DROP, now=seconds(now))
+
+
+def _to_session(row: Sequence[Any]) -> Session:
+    id_, name, permissions, source, counter, created_at, rotated_at, expires_at, revoked, *rest = row
+    user, user_version, method, address = rest
+    return Session(
+        id=id_,
+        name=name,
+        permissions=frozenset(json.loads(permissions)),
+        source=source,
+        counter=counter,
+        created_at=at(created_at),
+        rotated_at=moment(rotated_at),
+        expires_at=at(expires_at),
+        revoked=bool(revoked),
+        user=user,
+        user_version=user_version,
+        method=method,
+        address=address,
+    )

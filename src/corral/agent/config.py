@@ -118,6 +118,7 @@ class AgentSettings:
     slots_max: int = 128
     warm_wrappers: int = 1
     executors_python: str = ""
+    http_allow: str = ""
     bandwidth_bytes_per_second: int = 0
     adaptive: bool = False
     cpu_high_percent: float = 75.0

@@ -15,12 +15,12 @@ from urllib.parse import urlencode
 
 from corral.agent.executors.contract import Failed, Request, emit, main, result
 from corral.agent.executors.httpwire import Answer, Web
+from corral.domain.executors.contract import HTTP_ALLOW_VARIABLE
 from corral.domain.executors.http import KIND, accepts
 from corral.domain.jsonpath import MISSING, parse_path, value_at
 from corral.domain.netguard import AddressRules, parse_networks, parse_url
 from corral.domain.selector.pattern import compile_pattern
 
-ALLOW_VARIABLE: Final = "CORRAL_HTTP_ALLOW"
 SAVED_BYTES_MAX: Final = 36 << 10
 _SHOWN_CHARS: Final = 200
 
@@ -59,7 +59,7 @@ def perform(request: Request, rules: AddressRules) -> None:
 
 def allowed(networks: Mapping[str, Any]) -> AddressRules:
     """The node's own exceptions, narrowed by the task."""
-    texts = [text for text in os.environ.get(ALLOW_VARIABLE, "").split(",") if text.strip()]
+    texts = [text for text in os.environ.get(HTTP_ALLOW_VARIABLE, "").split(",") if text.strip()]
     return AddressRules(
         allow=parse_networks(texts, "agent.http_allow"),
         only=parse_networks(networks.get("only", ()), "params.networks.only"),

@@ -21,6 +21,7 @@ from corral.agent.worker.invocation import RESULT_FD, CannotStart
 from corral.domain.executors.contract import (
     EXIT_BAD_PARAMS,
     EXIT_NO_DRIVER,
+    HTTP_ALLOW_VARIABLE,
     RESULT_BYTES_MAX,
     RESULT_VARIABLE,
     VERSION,
@@ -37,7 +38,7 @@ DETAIL_BYTES: Final = 2048
 _RUNNER: Final = "corral.agent.executors"
 
 
-def command(spec: ExecutorSpec, private: Mapping[str, Any], *, python: str) -> CommandSpec:
+def command(spec: ExecutorSpec, private: Mapping[str, Any], *, python: str, http_allow: str = "") -> CommandSpec:
     """The command that does it, as the preparer takes commands. `spec.params` are filled in already."""
     document = {
         "v": VERSION,
@@ -54,6 +55,7 @@ def command(spec: ExecutorSpec, private: Mapping[str, Any], *, python: str) -> C
             "PYTHONUTF8": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             RESULT_VARIABLE: f"/dev/fd/{RESULT_FD}",
+            **({HTTP_ALLOW_VARIABLE: http_allow} if http_allow else {}),
         },
         user=spec.user,
         stdin=json.dumps(document).encode(),
@@ -63,7 +65,9 @@ def command(spec: ExecutorSpec, private: Mapping[str, Any], *, python: str) -> C
     )
 
 
-def to_run(attempt: Attempt, spec: CommandSpec | ExecutorSpec, python: str) -> tuple[CommandSpec, str]:
+def to_run(
+    attempt: Attempt, spec: CommandSpec | ExecutorSpec, python: str, http_allow: str = ""
+) -> tuple[CommandSpec, str]:
     """What is started for `spec`, with its secrets filled in, and the file its outcome is written to (commands have none).
 
     Raises CannotStart when a secret it names did not come with it.
@@ -78,7 +82,7 @@ def to_run(attempt: Attempt, spec: CommandSpec | ExecutorSpec, python: str) -> t
         made = replace(spec, params=fill(dict(spec.params), values))
     except KeyError as error:
         raise CannotStart(f"cannot start the task: secret {error.args[0]!r} did not come with it") from None
-    return command(made, attempt.private, python=python), f"{attempt.directory}/{RESULT_FILE}"
+    return command(made, attempt.private, python=python, http_allow=http_allow), f"{attempt.directory}/{RESULT_FILE}"
 
 
 def policy_words(spec: ExecutorSpec) -> Sequence[str]:

@@ -77,7 +77,8 @@ class Supervision:
         try:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, 0o700)
-            command, result = to_run(attempt, spec, self._frame.settings.executors_python)
+            settings = self._frame.settings
+            command, result = to_run(attempt, spec, settings.executors_python, settings.http_allow)
             mark = self._frame.mark(attempt.job, attempt.number)
             call = self._preparer.prepare(command, directory, mark, private=bool(attempt.private), result=result)
             watch = self._launcher.launch(call, lambda status: self.exited(attempt, status))

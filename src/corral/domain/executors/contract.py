@@ -13,6 +13,8 @@ from corral.domain.schema import check
 VERSION: Final = 1
 RESULT_BYTES_MAX: Final = 64 << 10
 RESULT_VARIABLE: Final = "CORRAL_RESULT"
+HTTP_ALLOW_VARIABLE: Final = "CORRAL_HTTP_ALLOW"
+"""Networks that kind http may ask in spite of its rules: the node's own setting agent.http_allow, out of reach of a task."""
 EXIT_FAILED: Final = 1
 EXIT_BAD_PARAMS: Final = 2
 EXIT_NO_DRIVER: Final = 3

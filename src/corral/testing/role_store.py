@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from corral.domain.access import EVERYWHERE
@@ -17,6 +17,7 @@ class MemoryRoleStore:
         self._roles: dict[str, Role] = {}
         self._grants: dict[str, RoleGrant] = {}
         self.reads = 0
+        self.enabled: Callable[[str], bool] = lambda user: True
 
     async def book(self) -> Book:
         self.reads += 1
@@ -57,7 +58,9 @@ class MemoryRoleStore:
         if found is None:
             raise no_grant(grant)
         kept = [
-            have.id for have in self._of(keep) if have.selector == EVERYWHERE and have.subject_kind is SubjectKind.USER
+            have.id
+            for have in self._of(keep)
+            if have.selector == EVERYWHERE and have.subject_kind is SubjectKind.USER and self.enabled(have.subject)
         ]
         if kept == [grant]:
             raise last_of(found.role, found.subject)

@@ -19,14 +19,14 @@ from corral.server.application.ports.roles import Book, Role, RoleGrant, RoleSto
 
 KEPT_SECONDS: Final = 1.0
 USERS_KEPT: Final = 10_000
-GroupsOf = Callable[[str], Awaitable[Iterable[str]]]
-"""The groups the identity provider said a user is in, at the last login."""
+GroupsOf = Callable[[str], Awaitable[Iterable[str] | None]]
+"""The groups the identity provider said a user is in; None for nobody, or somebody who may not log in."""
 
 
 class GrantBook:
     """Implements ports.people.GrantSource."""
 
-    def __init__(self, *, store: RoleStore, clock: Clock, groups_of: GroupsOf | None = None) -> None:
+    def __init__(self, *, store: RoleStore, clock: Clock, groups_of: GroupsOf) -> None:
         self._store = store
         self._groups_of = groups_of
         self._clock = clock
@@ -53,7 +53,10 @@ class GrantBook:
         book = await self.book()
         if not book.grants:
             return ()
-        groups = frozenset(() if self._groups_of is None else await self._groups_of(user))
+        known = await self._groups_of(user)
+        if known is None:
+            return ()
+        groups = frozenset(known)
         return [
             grant
             for grant in book.grants

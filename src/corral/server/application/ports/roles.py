@@ -79,5 +79,5 @@ class RoleStore(Protocol):
         ...
 
     async def drop_grant(self, grant: str, *, keep: str) -> RoleGrant:
-        """The grant that was there. Raises NotFound; Conflict when it is the last one of role `keep` on every node to a user."""
+        """The grant that was there. Raises NotFound; Conflict when no other enabled user has role `keep` on every node."""
         ...

@@ -15,7 +15,7 @@ from corral.domain.access import EVERYWHERE
 from corral.domain.errors import Conflict, NotFound
 from corral.server.application.ports.roles import Book, Role, RoleGrant, SubjectKind
 from corral.server.infrastructure.sql.database import Database, Tx
-from corral.server.infrastructure.sql.statements import Statement
+from corral.server.infrastructure.sql.statements import Statement, as_set
 from corral.server.infrastructure.sql.values import at, clean, dumps_list, moment, seconds, stamp
 
 _ROLE: Final = ("name", "permissions", "description", "max_nodes", "created_at", "created_by", "resource_version")
@@ -58,11 +58,13 @@ _SAME_GRANT: Final = Statement(
 _LOCK_GRANT: Final = Statement(f"select {', '.join(_GRANT)} from role_grants t where t.id = :id $lock")
 _LOCK_KEPT: Final = Statement(
     """
-    select t.id from role_grants t
+    select t.subject from role_grants t
     where t.role = :role and t.selector = :selector and t.subject_kind = 'user'
     order by t.id $lock
     """
 )
+_ENABLED: Final = Statement("select name from users where not disabled and name in $in(names)", out=("name",))
+_GROUPS_OF: Final = Statement('select "groups", disabled from users where name = :name')
 _DROP_GRANT: Final = Statement("delete from role_grants where id = :id")
 
 
@@ -176,15 +178,22 @@ class SqlRoleStore:
 
     async def drop_grant(self, grant: str, *, keep: str) -> RoleGrant:
         async with self._db.write() as tx:
-            kept = [row[0] for row in await tx.rows(_LOCK_KEPT, role=keep, selector=EVERYWHERE)]
+            holders = [row[0] for row in await tx.rows(_LOCK_KEPT, role=keep, selector=EVERYWHERE)]
             row = await tx.row(_LOCK_GRANT, id=clean(grant))
             if row is None:
                 raise no_grant(grant)
             found = _to_grant(row)
-            if kept == [found.id]:
+            in_charge = (found.subject_kind, found.role, found.selector) == (SubjectKind.USER, keep, EVERYWHERE)
+            if in_charge and [row[0] for row in await tx.rows(_ENABLED, names=as_set(holders))] == [found.subject]:
                 raise last_of(found.role, found.subject)
             await tx.run(_DROP_GRANT, id=found.id)
         return found
+
+    async def groups_of(self, user: str) -> Sequence[str] | None:
+        """What the identity provider said at the last login of the user of this name; None when nobody of this name may log in."""
+        async with self._db.read() as tx:
+            row = await tx.row(_GROUPS_OF, name=clean(user))
+        return None if row is None or row[1] else list(json.loads(row[0]))
 
 
 async def _locked(tx: Tx, name: str) -> Role:

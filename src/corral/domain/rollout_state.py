@@ -162,7 +162,7 @@ class Settings:
     advance_interval_seconds: float = 0.0
     can_roll_back: bool = False
     owner: str = ""
-    """The user whose grants must still cover each stage when it starts; empty: its creator had no grants that limit him."""
+    """The id of the user whose grants must still cover each stage when it starts; empty: its creator had no grants that limit him."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,10 @@ from corral.server.compose.files import compose_files
 from corral.server.compose.ground import lay_ground
 from corral.server.compose.jobs import compose_jobs
 from corral.server.compose.listen import compose_listeners
+from corral.server.compose.named import compose_named
 from corral.server.compose.nodes import compose_nodes
 from corral.server.compose.restored import RestoredObjects
+from corral.server.compose.roles import compose_roles
 from corral.server.compose.rollouts import compose_rollouts
 from corral.server.config import ServerConfig
 from corral.server.infrastructure.plugins.executors import install_executors
@@ -47,9 +49,11 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
         await migrate(db)
         ground = lay_ground(config, SystemClock(), db, config_file=config_file)
         files = compose_files(ground)
-        jobs = compose_jobs(ground, files)
-        nodes = compose_nodes(ground, jobs)
-        rollouts = compose_rollouts(ground, jobs, files)
+        named = compose_named(ground)
+        jobs = compose_jobs(ground, files, named)
+        roles = compose_roles(ground)
+        nodes = compose_nodes(ground, jobs, roles.book)
+        rollouts = compose_rollouts(ground, jobs, files, roles.book)
         access = await compose_access(ground)
         rooms = {
             "nodes": nodes.room,
@@ -57,6 +61,9 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
             "jobs": jobs.room,
             "files": files.room,
             "rollouts": rollouts.room,
+            "secrets": named.secrets,
+            "connections": named.connections,
+            "roles": roles.room,
         }
         engine: list[Component] = [ground.embedded] if ground.embedded else []
         components: list[Component] = [

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from corral.server.application.access.scope import Scope, ScopeGuard
 from corral.server.application.ports.guards import SubmissionGuard
 from corral.server.compose.ground import Ground
 
 
 def compose_guards(ground: Ground) -> Sequence[SubmissionGuard]:
     """Scope (may this caller touch these nodes), policy, review of SQL, approval last: it is for what may be done at all."""
-    return ()
+    return (ScopeGuard(Scope(ground.registry)),)

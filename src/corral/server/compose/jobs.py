@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corral.runtime.lifecycle import Component
+from corral.server.application.access.scope import Scope
 from corral.server.application.jobs.aftermath import Aftermath
 from corral.server.application.jobs.cancel import Cancellation
 from corral.server.application.jobs.dispatch import Dispatcher
@@ -16,6 +17,7 @@ from corral.server.application.jobs.output import OutputReading
 from corral.server.application.jobs.reach import Reach
 from corral.server.application.jobs.retry import Retry
 from corral.server.application.jobs.room import JobRoom
+from corral.server.application.jobs.sight import JobSight
 from corral.server.application.jobs.submit import Submission
 from corral.server.application.jobs.sweep import Sweeper
 from corral.server.application.jobs.watch import Watching
@@ -103,7 +105,8 @@ def compose_jobs(ground: Ground, files: Files) -> Jobs:
         lost_after_seconds=ground.config.jobs.lost_after_seconds,
         retention=retention(ground, output, specs),
     )
-    reading, reach = OutputReading(queries=queries, log=output), Reach(fleet=ground.registry)
+    sight = JobSight(queries=queries, scope=Scope(ground.registry))
+    reading, reach = OutputReading(queries=queries, log=output, sight=sight), Reach(fleet=ground.registry)
     room = JobRoom(
         submission=Submission(
             store=store,
@@ -115,15 +118,21 @@ def compose_jobs(ground: Ground, files: Files) -> Jobs:
             guards=compose_guards(ground),
         ),
         cancellation=Cancellation(
-            store=store, queries=queries, fleet=ground.registry, aftermath=aftermath, clock=clock, counters=counters
+            store=store,
+            queries=queries,
+            fleet=ground.registry,
+            aftermath=aftermath,
+            clock=clock,
+            counters=counters,
+            sight=sight,
         ),
-        retry=Retry(store=store, queries=queries, aftermath=aftermath, clock=clock, counters=counters),
+        retry=Retry(store=store, queries=queries, aftermath=aftermath, clock=clock, counters=counters, sight=sight),
         queries=queries,
-        explanation=Explaining(store=store, queries=queries, fleet=ground.registry, clock=clock),
-        listing=Listing(queries=queries, output=reading, reach=reach),
+        explanation=Explaining(store=store, queries=queries, fleet=ground.registry, clock=clock, sight=sight),
+        listing=Listing(queries=queries, output=reading, reach=reach, sight=sight),
         output=reading,
         events=hub,
-        watching=Watching(queries=queries, output=output, events=hub, clock=clock, reach=reach),
+        watching=Watching(queries=queries, output=output, events=hub, clock=clock, reach=reach, sight=sight),
     )
     return Jobs(
         room=room,

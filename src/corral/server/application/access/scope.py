@@ -101,9 +101,13 @@ class Scope:
                     )
 
 
+def holds_everywhere(caller: Caller, permission: str) -> bool:
+    return caller.may(permission) and (caller.grants is None or caller.where(permission) == (EVERYWHERE,))
+
+
 def require_everywhere(caller: Caller, permission: str, doing: str) -> None:
     """Raises Denied unless nothing limits where the caller has `permission`."""
-    if caller.grants is not None and caller.where(permission) != (EVERYWHERE,):
+    if caller.grants is not None and not holds_everywhere(caller, permission):
         raise Denied(
             f"cannot {doing}: {caller.name!r} has {permission!r} on some nodes only, and this is about all of them",
             element=permission,

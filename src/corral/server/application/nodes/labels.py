@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
-from corral.domain.errors import Invalid
+from corral.domain.access import EVERYWHERE
+from corral.domain.errors import Denied, Invalid
 from corral.domain.node import Node, check_group, check_label
+from corral.domain.selector.evaluate import matches
+from corral.domain.selector.standing import check_standing
+from corral.server.application.access.scope import Scope, holds_everywhere
 from corral.server.application.nodes.registry import Registry
+from corral.server.application.nodes.sight import visible_node
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.nodes import NodeStore
 
+WRITE: Final = "node.write"
+Deciding = Callable[[], Awaitable[tuple[frozenset[str], frozenset[str]]]]
+
 
 class Labelling:
-    def __init__(self, *, fleet: Registry, store: NodeStore) -> None:
+    """`deciding` says which label keys and groups somebody's grants stand on."""
+
+    def __init__(self, *, fleet: Registry, store: NodeStore, deciding: Deciding | None = None) -> None:
+        self._deciding = deciding
+        self._scope = Scope(fleet)
         self._fleet = fleet
         self._store = store
 
@@ -26,8 +40,8 @@ class Labelling:
         if_match: int | None = None,
     ) -> Node:
         """Change one node; a label of None is removed. Raises NotFound, or Conflict when `if_match` is not its version."""
-        self._fleet.get(node)
-        return (await self._set([node], labels, groups, if_match))[0]
+        visible_node(self._fleet, self._scope, caller, node, WRITE)
+        return (await self._set(caller, [node], labels, groups, if_match))[0]
 
     async def set_selected(
         self,
@@ -38,10 +52,11 @@ class Labelling:
         groups: Sequence[str] | None = None,
     ) -> list[Node]:
         """Change every node a selector picks. Raises BadSelector, NothingMatched."""
-        return await self._set(self._fleet.resolve(selector), labels, groups, None)
+        return await self._set(caller, self._fleet.resolve(selector), labels, groups, None)
 
     async def _set(
         self,
+        caller: Caller,
         nodes: Sequence[str],
         labels: Mapping[str, str | None] | None,
         groups: Sequence[str] | None,
@@ -59,6 +74,8 @@ class Labelling:
             check_label(key, value)
         for group in groups or ():
             check_group(group)
+        self._scope.require(caller, (WRITE,), nodes, "change the nodes")
+        await self._check_movement(caller, nodes, merge, remove, groups)
         changed = await self._store.set_labels(
             nodes,
             merge=merge,
@@ -67,3 +84,45 @@ class Labelling:
             if_match=if_match,
         )
         return sorted((self._fleet.upsert(node) for node in changed), key=lambda node: node.id)
+
+    async def _check_movement(
+        self,
+        caller: Caller,
+        nodes: Sequence[str],
+        merge: Mapping[str, str],
+        remove: frozenset[str],
+        groups: Sequence[str] | None,
+    ) -> None:
+        """A label that grants stand on says who may command the node: changing it is granting, and asks for the same permission.
+
+        And nobody moves a node to where he may not change it any more.
+        """
+        if self._deciding is not None and not holds_everywhere(caller, "role.write"):
+            keys, named = await self._deciding()
+            touched = sorted(keys & (merge.keys() | remove))
+            if groups is not None:
+                before = [self._fleet.get(node).groups for node in nodes]
+                touched += sorted(named & frozenset().union(*(have ^ frozenset(groups) for have in before)))
+            if touched:
+                raise Denied(
+                    f"cannot change {touched[0]!r}: grants stand on it, and {caller.name!r} has no permission 'role.write' "
+                    "everywhere",
+                    element="role.write",
+                    hint="whoever may grant roles may change it; corral role grants shows which",
+                )
+        where = caller.where(WRITE)
+        if caller.grants is None or where == (EVERYWHERE,):
+            return
+        trees = [check_standing(selector) for selector in where]
+        for node in nodes:
+            have = self._fleet.get(node)
+            kept = {key: value for key, value in have.labels.items() if key not in remove}
+            moved = replace(
+                have, labels=kept | dict(merge), groups=have.groups if groups is None else frozenset(groups)
+            )
+            if not any(matches(tree, moved) for tree in trees):
+                raise Denied(
+                    f"cannot change node {node!r}: after it, {caller.name!r} would have no {WRITE!r} there",
+                    element="labels",
+                    hint="ask somebody who may change it before and after",
+                )

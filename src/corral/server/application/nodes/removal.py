@@ -13,12 +13,16 @@ from corral.domain.errors import Conflict, Invalid
 from corral.domain.node import Node
 from corral.domain.task import Reason, TaskState
 from corral.runtime.clock import Clock
+from corral.server.application.access.scope import Scope
 from corral.server.application.nodes.registry import Registry
+from corral.server.application.nodes.sight import visible_node
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import Changed, JobQueries, JobStore
 from corral.server.application.ports.nodes import CredentialIssuer, NodeStore
 
 REASON_CHARS_MAX: Final = 500
+WRITE: Final = "node.write"
+REMOVE: Final = "node.remove"
 
 
 async def _nobody(changed: Changed) -> None:
@@ -39,6 +43,7 @@ class Removal:
         settled: Callable[[Changed], Awaitable[None]] = _nobody,
     ) -> None:
         self._fleet = fleet
+        self._scope = Scope(fleet)
         self._store = store
         self._credentials = credentials
         self._jobs, self._queries = jobs
@@ -51,7 +56,7 @@ class Removal:
             raise Invalid(
                 "cannot revoke the node: expected a reason", element="reason", hint="it is shown with the node"
             )
-        self._fleet.get(node)
+        self._require(caller, WRITE, node, "revoke")
         record = await self._store.revoke(node, reason=reason.strip()[:REASON_CHARS_MAX], now=self._clock.now())
         self._fleet.upsert(record)
         await self._cut()
@@ -59,7 +64,7 @@ class Removal:
 
     async def reset(self, caller: Caller, node: str) -> Node:
         """Forget the node's keys: the next enrolment under this id may bring new ones. Labels, groups and tasks stay."""
-        self._fleet.get(node)
+        self._require(caller, WRITE, node, "reset")
         record = await self._store.reset(node, now=self._clock.now())
         self._fleet.upsert(record)
         await self._cut()
@@ -67,7 +72,7 @@ class Removal:
 
     async def remove(self, caller: Caller, node: str, *, force: bool = False) -> None:
         """Forget the node. Raises NotFound; Conflict saying what uses it, unless forced."""
-        self._fleet.get(node)
+        self._require(caller, REMOVE, node, "remove")
         open_tasks = await self._queries.open_count(node)
         if open_tasks and not force:
             tasks = "1 open task" if open_tasks == 1 else f"{open_tasks} open tasks"
@@ -84,6 +89,11 @@ class Removal:
         await self._store.remove(node)
         self._fleet.remove(node)
         await self._settled(settled)
+
+    def _require(self, caller: Caller, permission: str, node: str, doing: str) -> None:
+        """Raises NotFound, or Denied for a node the caller sees and may not touch."""
+        visible_node(self._fleet, self._scope, caller, node, permission)
+        self._scope.require(caller, (permission,), [node], f"{doing} node {node!r}")
 
     async def _cut(self) -> None:
         await self._credentials.apply_revocations(await self._store.revocations())

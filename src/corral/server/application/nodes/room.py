@@ -12,7 +12,9 @@ from corral.server.application.nodes.presence import PresenceKeeper
 from corral.server.application.nodes.registry import Registry
 from corral.server.application.nodes.removal import Removal
 from corral.server.application.nodes.samples import Samples
+from corral.server.application.nodes.sight import NodeSight
 from corral.server.application.nodes.tokens import JoinTokens
+from corral.server.application.ports.access import Caller
 from corral.server.application.ports.nodes import NodeRpc
 
 
@@ -27,8 +29,13 @@ class NodeRoom:
     presence: PresenceKeeper
     rpc: NodeRpc
 
-    async def status(self, node: str) -> Mapping[str, Any]:
+    @property
+    def sight(self) -> NodeSight:
+        """The fleet as one caller sees it."""
+        return NodeSight(self.fleet)
+
+    async def status(self, caller: Caller, node: str) -> Mapping[str, Any]:
         """What the node itself says now. Raises NotFound, Unavailable."""
-        self.fleet.get(node)
+        self.sight.get(caller, node)
         answer = await self.rpc.call(node, "status", {})
         return answer if isinstance(answer, dict) else {"status": answer}

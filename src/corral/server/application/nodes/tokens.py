@@ -15,6 +15,7 @@ from corral.domain.errors import Invalid
 from corral.domain.ids import check_node_id
 from corral.domain.node import check_group, check_label
 from corral.runtime.clock import Clock
+from corral.server.application.access.scope import require_everywhere
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.nodes import JoinToken, TokenStore
 
@@ -82,7 +83,11 @@ class JoinTokens:
         groups: Sequence[str] = (),
         node_id: str | None = None,
     ) -> tuple[JoinToken, str]:
-        """The stored token, and its text, which is never to be had again."""
+        """The stored token, and its text, which is never to be had again.
+
+        Labels and groups of a token move the nodes it enrols into or out of grants, so making one needs the permission everywhere.
+        """
+        require_everywhere(caller, "token.write", "make a join token")
         if not 1 <= uses <= USES_MAX:
             raise Invalid(f"cannot use {uses} as uses: expected 1 to {USES_MAX}", element="uses", hint="--uses 10")
         if not 1 <= ttl_seconds <= TTL_MAX_SECONDS:
@@ -119,4 +124,5 @@ class JoinTokens:
 
     async def revoke(self, caller: Caller, token: str) -> None:
         """Raises NotFound for an unknown id; nodes that enrolled with it stay."""
+        require_everywhere(caller, "token.write", "revoke a join token")
         await self._store.revoke(token)

@@ -33,6 +33,8 @@ NAME_CHARS: Final = 200
 GATES_MAX: Final = 10
 DEADLINE_MAX_SECONDS: Final = 7 * 86400.0
 INTERVAL_MAX_SECONDS: Final = 7 * 86400.0
+UNKNOWN_OWNER: Final = "-"
+"""No user has it, so nothing starts in the name of somebody who is limited and nobody."""
 SLACK_SECONDS: Final = 60.0
 """What a stage gets beyond the time limit of its command, when nothing else is asked for."""
 LABEL_VALUES_SHOWN: Final = 20
@@ -137,7 +139,7 @@ class Creation:
             settings=replace(
                 settings,
                 can_roll_back=changes.back is not None,
-                owner="" if caller.grants is None else caller.name,
+                owner="" if caller.grants is None else caller.user or UNKNOWN_OWNER,
             ),
             stages=stages,
             pinned=pinned,

@@ -53,20 +53,21 @@ def _view(nodes: NodeRoom, node: Node) -> NodeView:
 
 async def list_nodes(
     nodes: NodeRoom,
+    caller: Caller,
     selector: str | None = None,
     presence: Presence | None = None,
     limit: int = PAGE,
     cursor: str | None = None,
 ) -> Envelope[list[NodeView]]:
-    """Nodes by id. A selector that picks none gives an empty list; `presence` narrows to exactly that."""
+    """Nodes by id, those inside the caller's grants. A selector that picks none gives an empty list; `presence` narrows to exactly that."""
     if not 1 <= limit <= PAGE_MAX:
         raise Invalid(f"cannot use {limit} as limit: expected 1 to {PAGE_MAX}", element="limit")
-    page, more = nodes.fleet.page(selector or "all", presence=presence, after=cursor or "", limit=limit)
+    page, more = nodes.sight.page(caller, selector or "all", presence=presence, after=cursor or "", limit=limit)
     return ok([_view(nodes, node) for node in page], next=page[-1].id if more else None)
 
 
-async def get_node(nodes: NodeRoom, node: str) -> Envelope[NodeView]:
-    return ok(_view(nodes, nodes.fleet.get(node)))
+async def get_node(nodes: NodeRoom, caller: Caller, node: str) -> Envelope[NodeView]:
+    return ok(_view(nodes, nodes.sight.get(caller, node)))
 
 
 async def patch_node(
@@ -102,52 +103,59 @@ async def reset_node(nodes: NodeRoom, caller: Caller, node: str) -> Envelope[Nod
     return ok(_view(nodes, await nodes.removal.reset(caller, node)))
 
 
-async def node_metrics(nodes: NodeRoom, node: str) -> Envelope[SamplesView]:
+async def node_metrics(nodes: NodeRoom, caller: Caller, node: str) -> Envelope[SamplesView]:
     """The samples of the last hour, oldest first."""
-    nodes.fleet.get(node)
+    nodes.sight.get(caller, node)
     samples = [SampleView(at=sample.at, values=dict(sample.values)) for sample in nodes.samples.read(node)]
     return ok(SamplesView(samples=samples))
 
 
-async def node_status(nodes: NodeRoom, node: str) -> Envelope[dict[str, Any]]:
+async def node_status(nodes: NodeRoom, caller: Caller, node: str) -> Envelope[dict[str, Any]]:
     """What the node's agent says of itself right now."""
-    return ok(dict(await nodes.status(node)))
+    return ok(dict(await nodes.status(caller, node)))
 
 
-async def resolve(nodes: NodeRoom, data: SelectorQuestion) -> Envelope[Resolved]:
-    """Whom a selector picks now; an empty set is an error (1006)."""
-    chosen = nodes.fleet.resolve(data.selector)
+async def resolve(nodes: NodeRoom, caller: Caller, data: SelectorQuestion) -> Envelope[Resolved]:
+    """Whom a selector picks now, inside the caller's grants; an empty set is an error (1006)."""
+    chosen, unknown = nodes.sight.resolve(caller, data.selector)
     online = nodes.fleet.online(chosen)
     return ok(
         Resolved(
             nodes=list(chosen),
             online=len(online),
             offline=[node for node in chosen if node not in online],
-            unknown=nodes.fleet.unknown(data.selector),
+            unknown=list(unknown),
         )
     )
 
 
-async def explain(nodes: NodeRoom, data: ExplainQuestion) -> Envelope[Explained]:
+async def explain(nodes: NodeRoom, caller: Caller, data: ExplainQuestion) -> Envelope[Explained]:
     """Which clauses of a selector a node meets."""
-    matches, clauses = nodes.fleet.explain(data.selector, data.node)
+    matches, clauses = nodes.sight.explain(caller, data.selector, data.node)
     views = [ClauseView(text=clause.text, value=clause.value, actual=clause.actual) for clause in clauses]
     return ok(Explained(matches=matches, clauses=views))
 
 
-async def node_events(nodes: NodeRoom) -> Stream:
-    """`node` with the whole node at every change, `removed` with its id. A slow reader gets the newest state, never a backlog."""
-    return sse(changes(nodes))
+async def node_events(nodes: NodeRoom, caller: Caller) -> Stream:
+    """`node` with the whole node at every change, `removed` with its id. A slow reader gets the newest state, never a backlog.
+
+    Of nodes inside the caller's grants; one that leaves them is removed for him.
+    """
+    return sse(changes(nodes, caller))
 
 
-async def changes(nodes: NodeRoom) -> AsyncGenerator[SseEvent, None]:
+async def changes(nodes: NodeRoom, caller: Caller) -> AsyncGenerator[SseEvent, None]:
+    sight = nodes.sight
+    allowed = sight.allowed(caller)
     with nodes.fleet.subscribe() as subscription:
         while True:
-            for name, node in (await subscription.next()).items():
-                if node is None:
-                    yield json_event("removed", {"id": name})
-                else:
+            changed = await subscription.next()
+            before, allowed = allowed, sight.allowed(caller)
+            for name, node in changed.items():
+                if node is not None and name in allowed:
                     yield json_event("node", _view(nodes, node))
+                elif name in before:
+                    yield json_event("removed", {"id": name})
 
 
 def _if_match(header: str | None) -> int | None:

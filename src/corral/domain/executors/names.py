@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from typing import Final
 
-BUILT_IN_NAMES: Final[tuple[str, ...]] = ("clickhouse", "http", "mongodb", "mysql", "postgres")
+BUILT_IN_NAMES: Final[tuple[str, ...]] = ("clickhouse", "http", "mongodb", "mysql", "postgres", "service")

@@ -12,8 +12,10 @@ from litestar.response import Stream
 
 from corral.domain.errors import Invalid
 from corral.domain.job import JobState
+from corral.domain.kinds import needed
 from corral.domain.task import TaskState
 from corral.server.application.jobs.room import JobRoom
+from corral.server.application.jobs.sight import READ
 from corral.server.application.ports.access import Caller
 from corral.server.interface.rest.envelope import Envelope, ok
 from corral.server.interface.rest.jobs_events import events
@@ -33,6 +35,8 @@ E = TypeVar("E", bound=StrEnum)
 Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key", required=False)]
 LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID", required=False)]
 TAGS: Final = ("jobs",)
+RUNS: Final = ("file.apply", "service.run", "http.run", "sql.run", "search.run", "document.run", "cluster.run")
+"""What opens the rows that serve every kind, beside exec.run; the use case asks for the words of the kind at hand."""
 
 
 async def submit(jobs: JobRoom, caller: Caller, data: SubmitBody, idempotency_key: Key = None) -> Envelope[JobView]:
@@ -41,7 +45,8 @@ async def submit(jobs: JobRoom, caller: Caller, data: SubmitBody, idempotency_ke
     submitted = await jobs.submission.submit(caller, data.spec(), operation)
     tasks = submitted.tasks
     if tasks is None:
-        tasks = (await jobs.listing.get(caller, submitted.job.id)).tasks
+        words = (READ, *needed(submitted.job.spec))
+        tasks = (await jobs.listing.get(caller, submitted.job.id, permissions=words)).tasks
     return ok(job_view(submitted.job, tasks))
 
 
@@ -78,14 +83,14 @@ async def get_job(
 async def cancel(jobs: JobRoom, caller: Caller, job: str, data: NodesBody | None = None) -> Envelope[JobView]:
     """Withdraw what has not started, stop what runs. Each task ends with its own receipt."""
     await jobs.cancellation.cancel(caller, job, None if data is None else data.nodes)
-    found = await jobs.listing.get(caller, job)
+    found = await jobs.listing.get(caller, job, permissions=(READ, "exec.cancel"))
     return ok(job_view(found.job, found.tasks))
 
 
 async def retry(jobs: JobRoom, caller: Caller, job: str, data: NodesBody | None = None) -> Envelope[JobView]:
     """A new attempt for each task that ended without success; the job is open again."""
-    await jobs.retry.retry(caller, job, None if data is None else data.nodes)
-    found = await jobs.listing.get(caller, job)
+    retried = await jobs.retry.retry(caller, job, None if data is None else data.nodes)
+    found = await jobs.listing.get(caller, job, permissions=(READ, *needed(retried.spec)))
     return ok(job_view(found.job, found.tasks))
 
 
@@ -160,7 +165,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="exec.run",
         handler=submit,
         summary="Run a command, or a file task, on nodes",
-        also=("file.apply",),
+        also=RUNS,
         status=201,
         tags=TAGS,
     ),
@@ -190,7 +195,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="exec.run",
         handler=retry,
         summary="Run again what did not succeed",
-        also=("file.apply",),
+        also=RUNS,
         tags=TAGS,
     ),
     Route(

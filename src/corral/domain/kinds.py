@@ -106,6 +106,12 @@ def check_job(spec: JobSpec) -> Kind:
     if not isinstance(spec.command, kind.spec):
         raise Invalid(f"cannot submit: kind {spec.kind!r} needs a {kind.spec.__name__}", element="kind")
     job.check_spec(spec)
+    if isinstance(spec.command, CommandSpec) and (shown := references(spec.command.argv)):
+        raise Invalid(
+            f"cannot put secret {min(shown)!r} into an argument: every user of the node could read it in the process list",
+            element="argv",
+            hint=f"--env SECRET='{{{{ secret.{min(shown)} }}}}', and let the command read $SECRET",
+        )
     if kind.executor is not None and isinstance(spec.command, ExecutorSpec):
         if spec.command.kind != kind.name:
             raise Invalid(f"cannot submit: kind {spec.kind!r} cannot run {spec.command.kind!r}", element="kind")

@@ -6,8 +6,21 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from corral.domain.errors import Invalid
+
+VALUE_BYTES_MAX: Final = 64 << 10
 NAME_PATTERN: Final = r"[A-Za-z][A-Za-z0-9_.-]{0,63}"
 _REFERENCE: Final = re.compile(r"\{\{\s{0,8}secret\.(" + NAME_PATTERN + r")\s{0,8}\}\}")
+
+
+def check_secret_name(name: str, *, element: str = "name") -> None:
+    """Raise Invalid naming the field and what was expected."""
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        raise Invalid(
+            f"cannot name a secret {name[:64]!r}: expected a letter, then letters, digits, '_', '.' and '-', at most 64 in all",
+            element=element,
+            hint="example: shop.db.password",
+        )
 
 
 def references(value: Any) -> frozenset[str]:

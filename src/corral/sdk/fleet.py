@@ -16,7 +16,9 @@ from corral.sdk.context import Context, find_context
 from corral.sdk.files import Files
 from corral.sdk.jobs import JobHandle, Jobs, Run, submission
 from corral.sdk.nodes import Nodes, Tokens
+from corral.sdk.roles import Roles
 from corral.sdk.rollouts import Rollouts
+from corral.sdk.secrets import Connections, Secrets
 from corral.sdk.system import ApiTokens, System
 
 
@@ -33,6 +35,9 @@ class Fleet:
         self.nodes = Nodes(api)
         self.tokens = Tokens(api)
         self.api_tokens = ApiTokens(api)
+        self.secrets = Secrets(api)
+        self.connections = Connections(api)
+        self.roles = Roles(api)
         self.system = System(api)
 
     def run(

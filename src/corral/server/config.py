@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from corral.domain.errors import Invalid
 from corral.runtime.config import Loaded, load
-from corral.runtime.secret import SecretUrl
+from corral.runtime.secret import Secret, SecretUrl
 
 DEFAULT_DATA_DIR: Final = Path("/var/lib/corral")
 DEFAULT_FILES: Final = (Path("corral.toml"), Path("/etc/corral/corral.toml"), DEFAULT_DATA_DIR / "corral.toml")
@@ -184,6 +184,18 @@ class RolloutsSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecretsSection:
+    """The master key of stored secrets; without any it is made in <data_dir>/keys/master.json."""
+
+    master_key: Secret = field(default_factory=Secret)
+    """32 bytes in base64, best given as CORRAL__SECRETS__MASTER_KEY."""
+    master_key_file: Path | None = None
+    """A file that holds it, such as a systemd credential."""
+    old_master_keys: list[Secret] = field(default_factory=list)
+    """Keys that still open what they sealed, until 'corral secret rotate-master-key' was run."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerConfig:
     server: ServerSection = field(default_factory=ServerSection)
     engine: EngineSection = field(default_factory=EngineSection)
@@ -194,6 +206,7 @@ class ServerConfig:
     retention: RetentionSection = field(default_factory=RetentionSection)
     log: LogSection = field(default_factory=LogSection)
     access: AccessSection = field(default_factory=AccessSection)
+    secrets: SecretsSection = field(default_factory=SecretsSection)
 
     @property
     def data_dir(self) -> Path:

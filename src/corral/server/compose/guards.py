@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from corral.server.application.access.scope import Scope, ScopeGuard
 from corral.server.application.ports.guards import SubmissionGuard
 from corral.server.compose.ground import Ground
+from corral.server.compose.named import Named
 
 
-def compose_guards(ground: Ground) -> Sequence[SubmissionGuard]:
+def compose_guards(ground: Ground, named: Named) -> Sequence[SubmissionGuard]:
     """Scope (may this caller touch these nodes), policy, review of SQL, approval last: it is for what may be done at all."""
-    return (ScopeGuard(Scope(ground.registry)),)
+    return (ScopeGuard(Scope(ground.registry)), named.guard)

@@ -25,6 +25,7 @@ from corral.server.application.ports.jobs import DeadLetters, JobStore
 from corral.server.compose.files import Files
 from corral.server.compose.ground import Ground
 from corral.server.compose.guards import compose_guards
+from corral.server.compose.named import Named
 from corral.server.compose.retention import retention
 from corral.server.infrastructure.nats.down import NatsDown
 from corral.server.infrastructure.nats.output import NatsOutputLog
@@ -48,7 +49,7 @@ class Jobs:
     letters: DeadLetters
 
 
-def compose_jobs(ground: Ground, files: Files) -> Jobs:
+def compose_jobs(ground: Ground, files: Files, named: Named) -> Jobs:
     """The dispatcher waits while ingest is behind; ingest hands it what a batch released."""
     clock, counters, bus = ground.clock, ground.counters, ground.bus
     store, queries, letters = SqlJobStore(ground.db), SqlJobQueries(ground.db), SqlDeadLetters(ground.db, clock)
@@ -59,6 +60,7 @@ def compose_jobs(ground: Ground, files: Files) -> Jobs:
         signer=ground.ring,
         clock=clock,
         labels=lambda node: ground.registry.get(node).labels if node in ground.registry else {},
+        private=named.private.of,
     )
     dispatcher = Dispatcher(
         store=store,
@@ -115,7 +117,7 @@ def compose_jobs(ground: Ground, files: Files) -> Jobs:
             clock=clock,
             counters=counters,
             complete=files.shipping.complete,
-            guards=compose_guards(ground),
+            guards=compose_guards(ground, named),
         ),
         cancellation=Cancellation(
             store=store,

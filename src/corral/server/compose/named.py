@@ -1,0 +1,45 @@
+"""Secrets and connections: what a spec may name, and what is looked up when a task is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from corral.server.application.connections.book import ConnectionBook
+from corral.server.application.ports.guards import SubmissionGuard
+from corral.server.application.secrets.book import SecretBook
+from corral.server.application.secrets.guard import SecretGuard
+from corral.server.application.secrets.private import PrivateParts
+from corral.server.compose.ground import Ground
+from corral.server.infrastructure.secrets.cipher import AesCipher
+from corral.server.infrastructure.secrets.master import load_master
+from corral.server.infrastructure.sql.connections import SqlConnectionStore
+from corral.server.infrastructure.sql.secrets import SqlSecretStore
+
+
+@dataclass(kw_only=True)
+class Named:
+    """The rooms, and what submission and dispatch need of them."""
+
+    secrets: SecretBook
+    connections: ConnectionBook
+    private: PrivateParts
+    guard: SubmissionGuard
+
+
+def compose_named(ground: Ground) -> Named:
+    """Raises Invalid when the master key cannot be used."""
+    settings = ground.config.secrets
+    master = load_master(
+        ground.keys / "master.json",
+        given=settings.master_key.reveal(),
+        file=settings.master_key_file,
+        older=[key.reveal() for key in settings.old_master_keys],
+    )
+    secrets, connections, cipher = SqlSecretStore(ground.db), SqlConnectionStore(ground.db), AesCipher()
+    private = PrivateParts(secrets=secrets, connections=connections, master=master, cipher=cipher, clock=ground.clock)
+    return Named(
+        secrets=SecretBook(store=secrets, master=master, cipher=cipher, clock=ground.clock, changed=private.forget),
+        connections=ConnectionBook(store=connections, secrets=secrets, clock=ground.clock),
+        private=private,
+        guard=SecretGuard(secrets=secrets, connections=connections, fleet=ground.registry),
+    )

@@ -1,8 +1,8 @@
 """The TLS options of a database connection, the same words for every engine.
 
-`tls` of a connection: {"mode": off | prefer | require | verify, "ca_file", "ca_data", "client_cert_file", "client_key_file"}; the files
-are PEM files on the node, ca_data is a PEM text. `verify`: false means require. Without a mode: verify when an authority or `verify` is
-given, else prefer (encrypt when the server can, as the databases' own clients do).
+`tls` of a connection: mode (off | prefer | require | verify), ca_file, ca_data, client_cert_file, client_cert_data, client_key_file,
+client_key_data, each a text: a file is a PEM file on the node, data a PEM text. `verify`: "false" means require. Without a mode: verify
+when an authority or `verify` is given, else prefer (encrypt when the server can, as the databases' own clients do).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any, Final
 from corral.agent.executors.contract import BadParams
 
 MODES: Final = ("off", "prefer", "require", "verify")
-_TEXTS: Final = ("mode", "ca_file", "ca_data", "client_cert_file", "client_key_file")
+_PARTS: Final = tuple(f"{part}_{form}" for part in ("ca", "client_cert", "client_key") for form in ("file", "data"))
+_TEXTS: Final = ("mode", "verify", *_PARTS)
+_TRUTH: Final = {"": None, "true": True, "false": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,22 +55,26 @@ class Tls:
 def tls_of(connection: Mapping[str, Any]) -> Tls:
     """Raises BadParams naming the option."""
     options = dict(connection.get("tls") or {})
-    verify = options.pop("verify", None)
-    if verify not in (None, True, False):
-        raise BadParams("cannot use the TLS option verify: expected true or false", element="connection.tls.verify")
+    if isinstance(options.get("verify"), bool):
+        options["verify"] = str(options["verify"]).lower()
     for name, value in options.items():
-        if name not in _TEXTS or not isinstance(value, str):
+        if name not in _TEXTS or not isinstance(value, str) or (name == "verify" and value not in _TRUTH):
             raise BadParams(
                 f"cannot use TLS option {name!r} of the connection",
                 element=f"connection.tls.{name}",
-                hint=f"known: verify (true or false) and, each a text, {', '.join(_TEXTS)}",
+                hint=f"known, each a text: {', '.join(_TEXTS)} (verify is true or false)",
             )
     return Tls(
-        mode=_mode(options, verify),
-        ca=_in_memory(options["ca_data"]) if options.get("ca_data") else options.get("ca_file"),
-        cert=options.get("client_cert_file"),
-        key=options.get("client_key_file"),
+        mode=_mode(options, _TRUTH[options.get("verify", "")]),
+        ca=_file(options, "ca"),
+        cert=_file(options, "client_cert"),
+        key=_file(options, "client_key"),
     )
+
+
+def _file(options: Mapping[str, str], part: str) -> str | None:
+    data = options.get(f"{part}_data")
+    return _in_memory(data) if data else options.get(f"{part}_file")
 
 
 def _mode(options: Mapping[str, str], verify: bool | None) -> str:

@@ -28,6 +28,8 @@ class Entry:
 NOUNS: Final[dict[str, Entry]] = {
     "exec": Entry("corral.cli.commands.exec", "Run commands on nodes: run, get, list, cancel, logs, retry."),
     "file": Entry("corral.cli.commands.file", "Files on nodes: apply, fetch, delete, history, rollback, clear."),
+    "task": Entry("corral.cli.commands.task", "Tasks of any kind, services and databases: run, kinds, schema."),
+    "http": Entry("corral.cli.commands.http", "One HTTP request from each node, checked."),
     "rollout": Entry(
         "corral.cli.commands.rollout",
         "Changes in stages: create, status, list, advance, pause, resume, abort, rollback.",

@@ -48,6 +48,7 @@ class FakeApi:
         self._tls = tls
         self.jobs: dict[str, FakeJob] = {}
         self.files = FakeFiles()
+        self.kinds: list[dict[str, Any]] = []
         self.keys: dict[str, str] = {}
         self.requests: list[tuple[str, str]] = []
         self.join_tokens: dict[str, dict[str, Any]] = {}
@@ -236,6 +237,8 @@ class FakeApi:
             case "GET", "jobs", id, "output", "raw":
                 data = self._job(id).output(query["node"], query.get("stream", "stdout"))
                 return 200, "application/octet-stream", data
+            case "GET", "kinds":
+                return self._ok(self.kinds)
             case "GET", "nodes":
                 rows = [self.nodes[name] for name in self._pick(query.get("selector", "all"), empty=True)]
                 rows = [row for row in rows if query.get("presence") in (None, row["presence"])]

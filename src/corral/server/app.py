@@ -54,7 +54,7 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
         roles = compose_roles(ground)
         nodes = compose_nodes(ground, jobs, roles.book)
         rollouts = compose_rollouts(ground, jobs, files, roles.book)
-        access = await compose_access(ground)
+        access = await compose_access(ground, roles)
         rooms = {
             "nodes": nodes.room,
             "simulated": nodes.simulated,

@@ -168,13 +168,13 @@ class LogSection:
 class AccessSection:
     """Sessions of people in a browser, and what slows down guessing."""
 
-    session_seconds: float = field(default=900.0, metadata={"min": 10})
+    session_seconds: float = field(default=600.0, metadata={"min": 10})
     refresh_seconds: float = field(default=7 * 86400.0, metadata={"min": 60})
     code_seconds: float = field(default=600.0, metadata={"min": 10})
     """How long a one-time login link works."""
     login_attempts: int = field(default=5, metadata=_POSITIVE)
     lockout_seconds: float = field(default=30.0, metadata=_POSITIVE)
-    """The first lock-out; each further one is twice as long, up to an hour."""
+    """The first lock-out; each further one is twice as long, up to a quarter of an hour."""
 
 
 @dataclass(frozen=True, kw_only=True)

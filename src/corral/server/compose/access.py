@@ -8,21 +8,28 @@ from dataclasses import dataclass
 from corral.runtime.lifecycle import Component
 from corral.server.application.access.authenticate import Authenticate
 from corral.server.application.access.codes import LoginCodes
-from corral.server.application.access.login import Login
+from corral.server.application.access.lockout import Lockout, Patience
+from corral.server.application.access.login import Guard, Login
+from corral.server.application.access.people import People
 from corral.server.application.access.room import AccessRoom
 from corral.server.application.access.sessions import Sessions
-from corral.server.application.access.throttle import LoginThrottle
+from corral.server.application.access.standing import Standing
 from corral.server.application.access.tokens import ApiTokens
 from corral.server.application.audit.queries import AuditQueries
 from corral.server.application.audit.record import AuditWriter
 from corral.server.compose.ground import Ground
+from corral.server.compose.roles import RolesAndGrants
 from corral.server.infrastructure.auth.admin import bootstrap_admin
+from corral.server.infrastructure.auth.hasher import Argon2Hasher
+from corral.server.infrastructure.auth.jwt import JwtMint
 from corral.server.infrastructure.auth.keyfile import load_key
 from corral.server.infrastructure.auth.sealer import AesSealer
 from corral.server.infrastructure.auth.signer import HmacSigner
 from corral.server.infrastructure.sql.access import SqlApiTokenStore
+from corral.server.infrastructure.sql.attempts import SqlAttemptStore
 from corral.server.infrastructure.sql.audit import SqlAuditLog
 from corral.server.infrastructure.sql.sessions import SqlSessionStore
+from corral.server.infrastructure.sql.users import SqlUserStore
 
 
 @dataclass(kw_only=True)
@@ -33,7 +40,7 @@ class Access:
     components: Sequence[Component]
 
 
-async def compose_access(ground: Ground) -> Access:
+async def compose_access(ground: Ground, roles: RolesAndGrants) -> Access:
     """At the very first start this makes the admin token."""
     clock, settings = ground.clock, ground.config.access
     key = load_key(ground.keys / "session.key")
@@ -41,15 +48,25 @@ async def compose_access(ground: Ground) -> Access:
     sessions = Sessions(
         store=SqlSessionStore(ground.db),
         signer=HmacSigner(key),
+        mint=JwtMint(key),
         clock=clock,
         access_seconds=settings.session_seconds,
         refresh_seconds=settings.refresh_seconds,
+    )
+    users = SqlUserStore(ground.db)
+    standing = Standing(users=users, grants=roles.book, clock=clock)
+    patience = Patience(attempts=settings.login_attempts, lockout_seconds=settings.lockout_seconds)
+    guard = Guard(
+        users=users,
+        hasher=Argon2Hasher(),
+        lockout=Lockout(store=SqlAttemptStore(ground.db), clock=clock, patience=patience),
+        standing=standing,
     )
     login = Login(
         codes=LoginCodes(clock=clock, ttl_seconds=settings.code_seconds),
         sessions=sessions,
         tokens=tokens,
-        throttle=LoginThrottle(attempts=settings.login_attempts, lockout_seconds=settings.lockout_seconds),
+        guard=guard,
         clock=clock,
     )
     log = SqlAuditLog(ground.db)
@@ -57,7 +74,10 @@ async def compose_access(ground: Ground) -> Access:
     room = AccessRoom(
         login=login,
         tokens=tokens,
-        authenticate=Authenticate(tokens=tokens, sessions=sessions),
+        authenticate=Authenticate(tokens=tokens, sessions=sessions, standing=standing),
+        people=People(
+            guard=guard, login=login, sessions=sessions, grants=roles.room.grants, book=roles.book, clock=clock
+        ),
         audit=AuditQueries(log=log),
     )
     await bootstrap_admin(ground.config.data_dir, tokens)

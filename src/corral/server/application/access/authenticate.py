@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
+from typing import Final
 
 from corral.domain.errors import Denied, Unauthenticated
-from corral.server.application.access.sessions import PREFIX as SESSION_PREFIX
 from corral.server.application.access.sessions import Sessions
+from corral.server.application.access.standing import Holding, Standing
 from corral.server.application.access.tokens import PREFIX as TOKEN_PREFIX
 from corral.server.application.access.tokens import ApiTokens
-from corral.server.application.ports.access import Caller
+from corral.server.application.ports.access import Caller, Session
 
-_LONGEST = 4096
+_LONGEST: Final = 4096
+KIND_TOKEN: Final = "token"
+KIND_SESSION: Final = "session"
+"""Opened by a login link or an API token."""
+KIND_USER: Final = "user"
+"""A user who has logged in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,62 +36,69 @@ class Presented:
 class Authenticate:
     """The bearer header wins over the cookie; a cookie proves a write only together with the CSRF header."""
 
-    def __init__(self, *, tokens: ApiTokens, sessions: Sessions) -> None:
+    def __init__(self, *, tokens: ApiTokens, sessions: Sessions, standing: Standing) -> None:
         self._tokens = tokens
         self._sessions = sessions
+        self._standing = standing
 
     async def __call__(self, presented: Presented) -> Caller:
         if presented.bearer is not None:
             return await self._bearer(presented.bearer, presented)
         if presented.cookie is not None:
-            return self._cookie(presented.cookie, presented)
+            return await self._cookie(presented.cookie, presented)
         raise Unauthenticated(
             "cannot answer: no credential was given",
             hint="send 'Authorization: Bearer <API token>', or log in; 'corral up' writes a context for the CLI",
         )
 
     async def _bearer(self, secret: str, presented: Presented) -> Caller:
-        if len(secret) <= _LONGEST and secret.startswith(TOKEN_PREFIX):
-            token = await self._tokens.find(secret)
-            if token is not None:
-                return Caller(
-                    name=token.name,
-                    kind="token",
-                    permissions=token.permissions,
-                    address=presented.address,
-                    request_id=presented.request_id,
-                    credential=token.id,
-                )
-        if len(secret) <= _LONGEST and secret.startswith(SESSION_PREFIX):
-            return self._session(secret, presented)[0]
-        raise Unauthenticated(
-            "cannot answer: the API token is unknown, expired or revoked", hint="use a valid token or log in again"
-        )
-
-    def _cookie(self, value: str, presented: Presented) -> Caller:
-        caller, csrf = self._session(value, presented)
-        if presented.unsafe and presented.csrf != csrf:
-            raise Denied(
-                "cannot change anything by the session cookie alone: the X-Corral-CSRF header is missing or wrong",
-                element="X-Corral-CSRF",
-                hint="send the csrf value of /api/v1/whoami in that header",
+        if len(secret) > _LONGEST or not secret.startswith(TOKEN_PREFIX):
+            return (await self._session(secret, presented))[0]
+        token = await self._tokens.find(secret)
+        holding = None if token is None else await self._standing.of_token(token)
+        if token is None or holding is None:
+            raise Unauthenticated(
+                "cannot answer: the API token is unknown, expired or revoked", hint="use a valid token or log in again"
             )
+        return _caller(holding, KIND_TOKEN, token.id, presented)
+
+    async def _cookie(self, value: str, presented: Presented) -> Caller:
+        caller, session = await self._session(value, presented)
+        if presented.unsafe:
+            wanted, given = self._sessions.csrf(session.id), presented.csrf or ""
+            if not hmac.compare_digest(wanted.encode(), given.encode("utf-8", "surrogatepass")):
+                raise Denied(
+                    "cannot change anything by the session cookie alone: the X-Corral-CSRF header is missing or wrong",
+                    element="X-Corral-CSRF",
+                    hint="send the csrf value of /api/v1/whoami in that header",
+                )
         return caller
 
-    def _session(self, value: str, presented: Presented) -> tuple[Caller, str]:
-        access = self._sessions.read(value) if len(value) <= _LONGEST else None
-        if access is None:
+    async def _session(self, value: str, presented: Presented) -> tuple[Caller, Session]:
+        session = await self._sessions.read(value) if len(value) <= _LONGEST else None
+        holding = None if session is None else await self._standing.of_session(session)
+        if session is None or holding is None:
             raise Unauthenticated("cannot answer: the session has expired", hint="refresh it or log in again")
-        caller = Caller(
-            name=access.name,
-            kind="session",
-            permissions=access.permissions,
-            address=presented.address,
-            request_id=presented.request_id,
-            credential=access.session,
-        )
-        return caller, access.csrf
+        kind = KIND_USER if session.user and not session.source else KIND_SESSION
+        return _caller(holding, kind, session.id, presented), session
+
+    async def session_of(self, caller: Caller) -> Session | None:
+        """The session the caller proves who he is with."""
+        return await self._sessions.get(caller.credential) if caller.kind in (KIND_SESSION, KIND_USER) else None
 
     def csrf(self, caller: Caller) -> str | None:
         """What the caller's page sends in X-Corral-CSRF; None for a caller without a session."""
-        return self._sessions.csrf(caller.credential) if caller.kind == "session" else None
+        return self._sessions.csrf(caller.credential) if caller.kind in (KIND_SESSION, KIND_USER) else None
+
+
+def _caller(holding: Holding, kind: str, credential: str, presented: Presented) -> Caller:
+    return Caller(
+        name=holding.name,
+        kind=kind,
+        permissions=holding.permissions,
+        grants=holding.grants,
+        user="" if holding.user is None else holding.user.id,
+        address=presented.address,
+        request_id=presented.request_id,
+        credential=credential,
+    )

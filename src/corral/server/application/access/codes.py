@@ -22,6 +22,9 @@ class Grant:
     name: str
     permissions: frozenset[str]
     source: str
+    """The API token it stands for."""
+    user: str
+    """And whose that is."""
     expires_at: datetime
 
 
@@ -42,7 +45,11 @@ class LoginCodes:
         code = secrets.token_urlsafe(_CODE_BYTES)
         source = caller.credential if caller.kind == "token" else ""
         self._grants[_key(code)] = Grant(
-            name=caller.name, permissions=caller.permissions, source=source, expires_at=now + self._ttl
+            name=caller.name,
+            permissions=caller.permissions,
+            source=source,
+            user=caller.user,
+            expires_at=now + self._ttl,
         )
         return code, now + self._ttl
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from corral.server.application.access.authenticate import Authenticate
 from corral.server.application.access.login import Login
+from corral.server.application.access.people import People
 from corral.server.application.access.tokens import ApiTokens
 from corral.server.application.audit.queries import AuditQueries
 
@@ -15,4 +16,5 @@ class AccessRoom:
     login: Login
     tokens: ApiTokens
     authenticate: Authenticate
+    people: People
     audit: AuditQueries

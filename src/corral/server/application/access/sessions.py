@@ -2,13 +2,15 @@
 
 Each refresh makes the next refresh token; an older one that turns up again was stolen (or its thief came first), and the session
 ends for both. Two tabs of one browser may race: within ten seconds the loser is told to use what the winner got.
-An access token is checked without a query; logging out is known at once here, in another replica when the token expires.
+An access token says which session it is of; whether that one still lasts is asked of SQL, at most once a second: logging out
+is known at once here, in another replica within a second. The refresh token carries the prefix, the access token is a JWT.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -16,11 +18,14 @@ from typing import Any, Final
 from corral.domain.errors import Conflict, Unauthenticated
 from corral.domain.ids import new_id
 from corral.runtime.clock import Clock, now_ms
-from corral.server.application.ports.access import Session, SessionStore, Signer
+from corral.server.application.access.brief import Brief
+from corral.server.application.ports.access import AccessMint, Session, SessionStore, Signer
+from corral.server.application.ports.people import User
 
 PREFIX: Final = "crs_"
 _RACE_SECONDS: Final = 10.0
-_REVOKED_MAX: Final = 100_000
+REFRESH: Final = "refresh"
+CSRF: Final = "csrf"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +41,6 @@ class Issued:
     refresh_expires_at: datetime
 
 
-@dataclass(frozen=True, kw_only=True)
-class Access:
-    """What a valid access token says."""
-
-    session: str
-    name: str
-    permissions: frozenset[str]
-    csrf: str
-
-
 class Sessions:
     """Begin, refresh, end; and read an access token."""
 
@@ -54,18 +49,30 @@ class Sessions:
         *,
         store: SessionStore,
         signer: Signer,
+        mint: AccessMint,
         clock: Clock,
-        access_seconds: float = 900.0,
+        access_seconds: float = 600.0,
         refresh_seconds: float = 7 * 86400.0,
     ) -> None:
         self._store = store
         self._signer = signer
+        self._mint = mint
         self._clock = clock
-        self._access = timedelta(seconds=access_seconds)
+        self._access_seconds = access_seconds
         self._refresh = timedelta(seconds=refresh_seconds)
-        self._ended: dict[str, datetime] = {}
+        self._lasting: Brief[Session | None] = Brief(store.get, clock=clock)
 
-    async def begin(self, *, name: str, permissions: frozenset[str], source: str) -> Issued:
+    async def begin(
+        self,
+        *,
+        name: str,
+        permissions: frozenset[str],
+        method: str,
+        address: str = "",
+        source: str = "",
+        user: User | None = None,
+    ) -> Issued:
+        """`permissions` is what it may do at most; a user's session may do what the user's grants say."""
         now = self._clock.now()
         session = Session(
             id=new_id("S", now_ms(self._clock), secrets.token_bytes(6)),
@@ -74,13 +81,17 @@ class Sessions:
             source=source,
             created_at=now,
             expires_at=now + self._refresh,
+            user="" if user is None else user.id,
+            user_version=0 if user is None else user.version,
+            method=method,
+            address=address,
         )
         await self._store.add(session)
         return self._issue(session, session.counter, now)
 
     async def current(self, refresh_token: str) -> tuple[Session, int]:
         """The session and counter a refresh token names. Raises Unauthenticated when it is not good (any more)."""
-        claims = self._signer.read("refresh", refresh_token.removeprefix(PREFIX))
+        claims = self._signer.read(REFRESH, refresh_token.removeprefix(PREFIX))
         session = await self._store.get(str(claims.get("s", ""))) if claims else None
         if claims is None or session is None or session.revoked or session.expires_at <= self._clock.now():
             raise _ended()
@@ -97,30 +108,31 @@ class Sessions:
         return self._issue(session, counter + 1, now)
 
     async def end(self, session: str) -> None:
-        now = self._clock.now()
-        self._ended = {key: until for key, until in self._ended.items() if until > now}
-        if len(self._ended) < _REVOKED_MAX:
-            self._ended[session] = now + self._access
         await self._store.revoke(session)
+        self._lasting.forget(session)
+
+    async def list(self, *, user: str | None, limit: int) -> Sequence[Session]:
+        """Those that last, newest first; of one user, or all."""
+        return await self._store.list(user=user, now=self._clock.now(), limit=limit)
+
+    async def get(self, session: str) -> Session | None:
+        """The session with this id, if it lasts."""
+        found = await self._lasting.get(session)
+        return found if found is not None and not found.revoked and found.expires_at > self._clock.now() else None
 
     async def drop_expired(self) -> int:
         """For retention: sessions that are over."""
         return await self._store.drop_expired(now=self._clock.now())
 
-    def read(self, access_token: str) -> Access | None:
-        """None when the token is not ours, altered, expired, or its session was ended here."""
-        claims = self._signer.read("access", access_token.removeprefix(PREFIX))
-        if claims is None or float(claims.get("e", 0)) <= self._clock.wall():
+    async def read(self, access_token: str) -> Session | None:
+        """None when the token is not ours, altered, expired, or its session is over."""
+        claims = self._mint.read(access_token, now=self._clock.wall())
+        if claims is None:
             return None
-        session = str(claims["s"])
-        if session in self._ended:
+        session = await self.get(str(claims.get("sid", "")))
+        if session is None or claims.get("ver") != session.user_version:
             return None
-        return Access(
-            session=session,
-            name=str(claims["n"]),
-            permissions=frozenset(claims["p"]),
-            csrf=self.csrf(session),
-        )
+        return session
 
     async def _stale(self, session: Session, counter: int) -> None:
         raced = session.rotated_at is not None and self._clock.now() - session.rotated_at < timedelta(
@@ -132,25 +144,25 @@ class Sessions:
         raise _ended()
 
     def _issue(self, session: Session, counter: int, now: datetime) -> Issued:
-        expires_at = min(now + self._access, session.expires_at)
-        access: dict[str, Any] = {
-            "s": session.id,
-            "n": session.name,
-            "p": sorted(session.permissions),
-            "e": expires_at.timestamp(),
+        seconds = max(0.0, min(self._access_seconds, (session.expires_at - now).total_seconds()))
+        claims: dict[str, Any] = {
+            "sub": session.user or session.name,
+            "sid": session.id,
+            "ver": session.user_version,
+            "jti": secrets.token_urlsafe(9),
         }
         return Issued(
             session=session.id,
             name=session.name,
-            access_token=PREFIX + self._signer.sign("access", access),
-            refresh_token=PREFIX + self._signer.sign("refresh", {"s": session.id, "c": counter}),
+            access_token=self._mint.mint(claims, now=now.timestamp(), seconds=seconds),
+            refresh_token=PREFIX + self._signer.sign(REFRESH, {"s": session.id, "c": counter}),
             csrf=self.csrf(session.id),
-            expires_at=expires_at,
+            expires_at=now + timedelta(seconds=seconds),
             refresh_expires_at=session.expires_at,
         )
 
     def csrf(self, session: str) -> str:
-        return hashlib.sha256(self._signer.sign("csrf", {"s": session}).encode()).hexdigest()[:40]
+        return hashlib.sha256(self._signer.sign(CSRF, {"s": session}).encode()).hexdigest()[:40]
 
 
 def _ended() -> Unauthenticated:

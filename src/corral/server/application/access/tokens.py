@@ -15,6 +15,7 @@ from typing import Final
 from corral.domain.errors import Denied, Invalid, NotFound
 from corral.domain.ids import check_object_id, new_id
 from corral.runtime.clock import Clock, now_ms
+from corral.server.application.access.own import require_login
 from corral.server.application.access.permissions import ALL, check_permissions
 from corral.server.application.ports.access import ApiToken, ApiTokenStore, Caller
 
@@ -48,11 +49,24 @@ class ApiTokens:
         self._used: dict[str, datetime] = {}
 
     async def create(
-        self, caller: Caller, *, name: str, permissions: Sequence[str] = (ALL,), ttl_seconds: float | None = None
+        self,
+        caller: Caller,
+        *,
+        name: str,
+        permissions: Sequence[str] = (ALL,),
+        ttl_seconds: float | None = None,
+        own: bool = False,
     ) -> tuple[ApiToken, str]:
-        """The token and its secret, which is not kept. Nobody grants more than they may themselves."""
+        """The token and its secret, which is not kept. Nobody grants more than they may themselves, and what a user makes is theirs:
+        it can never do more than they can at that moment. `own`: anybody who has logged in, for themselves.
+        """
+        if own:
+            require_login(caller, "make a token of your own")
         granted = check_permissions(permissions)
-        missing = sorted(word for word in granted if not caller.may(word))
+        # `*` in a token of one's own is whatever its owner may do.
+        missing = sorted(
+            word for word in granted if not (caller.may(word) or (own and word == ALL and caller.permissions))
+        )
         if missing:
             raise Denied(
                 f"cannot grant {', '.join(missing)}: you do not have it yourself",
@@ -72,15 +86,17 @@ class ApiTokens:
                 hint="leave it out for a token that does not expire",
             )
         secret = new_secret()
-        return await self._add(secret, name.strip(), granted, ttl_seconds), secret
+        return await self._add(secret, name.strip(), granted, ttl_seconds, owner=caller.user), secret
 
-    async def list(self, caller: Caller) -> Sequence[ApiToken]:
-        return await self._store.list()
+    async def list(self, caller: Caller, *, own: bool = False) -> Sequence[ApiToken]:
+        return [token for token in await self._store.list() if not own or (caller.user and token.owner == caller.user)]
 
-    async def revoke(self, caller: Caller, token: str) -> None:
-        """Raises NotFound when there is no such token; revoking twice is fine."""
+    async def revoke(self, caller: Caller, token: str, *, own: bool = False) -> None:
+        """Raises NotFound when there is no such token (or, with `own`, it is not the caller's); revoking twice is fine."""
         check_object_id(token, "K", element="token")
-        if not any(known.id == token for known in await self._store.list()):
+        if own:
+            require_login(caller, "revoke a token of your own")
+        if not any(known.id == token for known in await self.list(caller, own=own)):
             raise NotFound(f"cannot revoke token {token!r}: there is none", element=token, hint="see GET /api-tokens")
         await self._store.revoke(token)
         self._known.clear()
@@ -125,7 +141,9 @@ class ApiTokens:
         if used:
             await self._store.touch(used)
 
-    async def _add(self, secret: str, name: str, permissions: frozenset[str], ttl_seconds: float | None) -> ApiToken:
+    async def _add(
+        self, secret: str, name: str, permissions: frozenset[str], ttl_seconds: float | None, *, owner: str = ""
+    ) -> ApiToken:
         now = self._clock.now()
         token = ApiToken(
             id=new_id("K", now_ms(self._clock), secrets.token_bytes(6)),
@@ -134,6 +152,7 @@ class ApiTokens:
             permissions=permissions,
             created_at=now,
             expires_at=None if ttl_seconds is None else now + timedelta(seconds=ttl_seconds),
+            owner=owner,
         )
         await self._store.add(token)
         self._known.pop(token.hash, None)

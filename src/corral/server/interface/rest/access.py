@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 from litestar.connection import Request
 from litestar.response import Response
 
-from corral.domain.errors import Unauthenticated
+from corral.domain.errors import Invalid, Unauthenticated
 from corral.runtime.clock import SystemClock, iso
+from corral.server.application.access.names import folded
 from corral.server.application.access.room import AccessRoom
 from corral.server.application.access.sessions import PREFIX, Issued
 from corral.server.application.ports.access import ApiToken, Caller
 from corral.server.interface.rest import auth
+from corral.server.interface.rest.binding import CALLER_KEY
 from corral.server.interface.rest.envelope import Envelope, ok
 from corral.server.interface.rest.route import Route
 
@@ -22,10 +25,13 @@ _CLOCK: Final = SystemClock()
 
 
 class LoginBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One of the two: the code of a one-time link, or an API token."""
+    """One of these: name and password; the code of a one-time link; an API token; an invitation and the password to begin with."""
 
+    name: str | None = None
+    password: str | None = None
     code: str | None = None
     token: str | None = None
+    invite: str | None = None
 
 
 class RefreshBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -42,11 +48,26 @@ class SessionView(msgspec.Struct, kw_only=True):
     csrf: str
 
 
+class HeldView(msgspec.Struct, kw_only=True):
+    """Permissions on the nodes of a selector, and the role that gives them."""
+
+    permissions: list[str]
+    selector: str
+    role: str
+
+
 class WhoView(msgspec.Struct, kw_only=True):
+    """`grants` null: on every node. `method`: how the session began. `must_change`: set a password first."""
+
     name: str
     kind: str
     permissions: list[str]
     csrf: str | None
+    user: str | None
+    grants: list[HeldView] | None
+    method: str | None
+    expires_at: str | None
+    must_change: bool
 
 
 class CodeView(msgspec.Struct, kw_only=True):
@@ -69,6 +90,8 @@ class TokenView(msgspec.Struct, kw_only=True):
     expires_at: str | None
     last_used_at: str | None
     revoked: bool
+    owner: str | None
+    """The id of the user it belongs to, and whose permissions limit it."""
 
 
 class NewTokenView(TokenView, kw_only=True):
@@ -84,9 +107,25 @@ class GoneView(msgspec.Struct, kw_only=True):
 async def login(
     access: AccessRoom, caller: Caller, request: Request[Any, Any, Any], data: LoginBody
 ) -> Response[Envelope[SessionView]]:
-    """A session for a one-time code or an API token: in the answer, and as cookies."""
-    issued = await access.login.login(code=data.code, token=data.token, address=caller.address)
-    return _session(issued, request)
+    """A session: in the answer, and as cookies."""
+    if data.name is not None or data.password is not None:
+        claimed(request, caller, data.name or "")
+    return session_answer(await _issued(access, caller, data), request)
+
+
+async def _issued(access: AccessRoom, caller: Caller, data: LoginBody) -> Issued:
+    given = [key for key in ("name", "code", "token", "invite") if getattr(data, key) is not None]
+    if len(given) != 1 or (data.password is not None) != (given[0] in ("name", "invite")):
+        raise Invalid(
+            "cannot log in: give name and password, or invite and password, or code, or token",
+            element=given[0] if given else "name",
+            hint="a login link holds the code",
+        )
+    if data.name is not None:
+        return await access.login.with_password(data.name, data.password or "", address=caller.address)
+    if data.invite is not None:
+        return await access.login.with_invite(data.invite, data.password or "", address=caller.address)
+    return await access.login.login(code=data.code, token=data.token, address=caller.address)
 
 
 async def refresh(
@@ -99,7 +138,7 @@ async def refresh(
         raise Unauthenticated(
             "cannot refresh: no refresh token was given", element="refresh_token", hint="log in again"
         )
-    return _session(await access.login.refresh(token), request)
+    return session_answer(await access.login.refresh(token), request)
 
 
 async def logout(access: AccessRoom, caller: Caller, request: Request[Any, Any, Any]) -> Response[Envelope[None]]:
@@ -110,12 +149,24 @@ async def logout(access: AccessRoom, caller: Caller, request: Request[Any, Any, 
 
 async def whoami(access: AccessRoom, caller: Caller) -> Envelope[WhoView]:
     """The caller as the server sees it; `csrf` is for writes from a browser."""
+    session = await access.authenticate.session_of(caller)
+    user = await access.people.find(caller.user) if caller.user else None
     return ok(
         WhoView(
             name=caller.name,
             kind=caller.kind,
             permissions=sorted(caller.permissions),
             csrf=access.authenticate.csrf(caller),
+            user=caller.user or None,
+            grants=None
+            if caller.grants is None
+            else [
+                HeldView(permissions=sorted(grant.permissions), selector=grant.selector, role=grant.role)
+                for grant in caller.grants
+            ],
+            method=None if session is None else session.method,
+            expires_at=None if session is None else iso(session.expires_at),
+            must_change=user is not None and user.must_change,
         )
     )
 
@@ -131,21 +182,21 @@ async def create_token(access: AccessRoom, caller: Caller, data: TokenBody) -> E
     token, secret = await access.tokens.create(
         caller, name=data.name, permissions=data.permissions, ttl_seconds=data.ttl_seconds
     )
-    return ok(NewTokenView(**_view(token), token=secret))
+    return ok(NewTokenView(**token_view(token), token=secret))
 
 
 async def list_tokens(access: AccessRoom, caller: Caller) -> Envelope[list[TokenView]]:
     """All API tokens, without their secrets: those are stored nowhere."""
-    return ok([TokenView(**_view(token)) for token in await access.tokens.list(caller)])
+    return ok([TokenView(**token_view(token)) for token in await access.tokens.list(caller)])
 
 
 async def revoke_token(access: AccessRoom, caller: Caller, token: str) -> Envelope[GoneView]:
-    """Takes effect at once, also for sessions it opened (at their next refresh)."""
+    """Takes effect at once, also for the sessions it opened."""
     await access.tokens.revoke(caller, token)
     return ok(GoneView(id=token))
 
 
-def _session(issued: Issued, request: Request[Any, Any, Any]) -> Response[Envelope[SessionView]]:
+def session_answer(issued: Issued, request: Request[Any, Any, Any]) -> Response[Envelope[SessionView]]:
     view = SessionView(
         name=issued.name,
         access_token=issued.access_token,
@@ -156,11 +207,17 @@ def _session(issued: Issued, request: Request[Any, Any, Any]) -> Response[Envelo
     return Response(ok(view), cookies=auth.session_cookies(issued, secure=_secure(request), now=_CLOCK.wall()))
 
 
+def claimed(request: Request[Any, Any, Any], caller: Caller, name: str) -> None:
+    """For the audit record: as whom somebody tries to get in. It gives nothing: the request has been let through already."""
+    scope: Any = request.scope
+    scope[CALLER_KEY] = replace(caller, name=folded(name))
+
+
 def _secure(request: Request[Any, Any, Any]) -> bool:
     return bool(request.scope["scheme"] == "https")
 
 
-def _view(token: ApiToken) -> dict[str, Any]:
+def token_view(token: ApiToken) -> dict[str, Any]:
     return {
         "id": token.id,
         "name": token.name,
@@ -169,6 +226,7 @@ def _view(token: ApiToken) -> dict[str, Any]:
         "expires_at": iso(token.expires_at),
         "last_used_at": iso(token.last_used_at),
         "revoked": token.revoked,
+        "owner": token.owner or None,
     }
 
 

@@ -177,7 +177,8 @@ class Front:
             route=route,
             method=method,
             path=request.scope["path"],
-            caller=request.caller,
+            # A login knows better than the frame who it was that tried.
+            caller=request.scope.get(CALLER_KEY) or request.caller,
             status=answer.status,
             body=request.body,
             answer=bytes(answer.body),

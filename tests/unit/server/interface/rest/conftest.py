@@ -13,32 +13,23 @@ from litestar.response import Stream
 
 from corral.domain.errors import BadSelector, Conflict, Unavailable
 from corral.runtime.clock import SystemClock
-from corral.server.application.access.authenticate import Authenticate
-from corral.server.application.access.codes import LoginCodes
-from corral.server.application.access.login import Login
 from corral.server.application.access.room import AccessRoom
-from corral.server.application.access.sessions import Sessions
-from corral.server.application.access.throttle import LoginThrottle
 from corral.server.application.access.tokens import ApiTokens
-from corral.server.application.audit.queries import AuditQueries
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import DeadLetter
 from corral.server.application.system.room import SystemRoom
 from corral.server.infrastructure.auth.sealer import AesSealer
-from corral.server.infrastructure.auth.signer import HmacSigner
-from corral.server.interface.rest import access, system
+from corral.server.interface.rest import access, system, users
 from corral.server.interface.rest.api import Frame, asgi
 from corral.server.interface.rest.envelope import Envelope, ok
 from corral.server.interface.rest.limits import Limits
 from corral.server.interface.rest.route import Route
 from corral.server.interface.rest.sse import json_event, sse
+from corral.testing.access_bench import AccessBench, access_bench
 from corral.testing.stores import (
-    MemoryApiTokenStore,
-    MemoryAuditLog,
     MemoryDatabase,
     MemoryDeadLetters,
     MemoryIdempotencyStore,
-    MemorySessionStore,
 )
 
 
@@ -116,6 +107,7 @@ ROUTES = (
     Route(method="GET", path="/things/{thing}", permission="node.read", handler=show, summary="Show"),
     Route(method="DELETE", path="/things/{thing}", permission="node.remove", handler=drop, summary="Drop"),
     *access.ROUTES,
+    *users.ROUTES,
     *system.ROUTES,
 )
 
@@ -132,6 +124,7 @@ class Stand:
     access: AccessRoom
     admin: str
     admin_id: str
+    bench: AccessBench
     clock: SystemClock = field(default_factory=SystemClock)
 
     def bearer(self, secret: str | None = None) -> dict[str, str]:
@@ -150,15 +143,9 @@ def limits() -> Limits:
 @pytest.fixture
 async def stand(limits: Limits) -> AsyncIterator[Stand]:
     clock = SystemClock()
-    db, things = MemoryDatabase(), Things()
-    audit = MemoryAuditLog(db)
-    tokens = ApiTokens(store=MemoryApiTokenStore(db), clock=clock)
-    sessions = Sessions(store=MemorySessionStore(db), signer=HmacSigner(b"k" * 32), clock=clock)
-    authenticate = Authenticate(tokens=tokens, sessions=sessions)
-    login = Login(
-        codes=LoginCodes(clock=clock), sessions=sessions, tokens=tokens, throttle=LoginThrottle(), clock=clock
-    )
-    room = AccessRoom(login=login, tokens=tokens, authenticate=authenticate, audit=AuditQueries(log=audit))
+    things = Things()
+    bench = access_bench(clock)
+    db, audit, tokens, room = bench.db, bench.audit, bench.tokens, bench.room
 
     async def sql() -> dict[str, Any]:
         return {"kind": "sqlite"}
@@ -176,7 +163,7 @@ async def stand(limits: Limits) -> AsyncIterator[Stand]:
         "system": SystemRoom(version="1", checks={"sql": sql, "engine": engine}, dead_letters=letters),
     }
     frame = Frame(
-        authenticate=authenticate,
+        authenticate=room.authenticate,
         record=audit.add,
         answers=MemoryIdempotencyStore(db),
         sealer=AesSealer(b"k" * 32),
@@ -196,4 +183,5 @@ async def stand(limits: Limits) -> AsyncIterator[Stand]:
             access=room,
             admin=secret,
             admin_id=admin.id,
+            bench=bench,
         )

@@ -14,9 +14,6 @@ from corral.domain.node import Node, Presence
 from corral.domain.task import Outcome, TaskState
 from corral.protocol.messages import HEADER_OFFSET, HEADER_STREAM
 from corral.runtime.clock import SystemClock
-from corral.server.application.access.authenticate import Authenticate
-from corral.server.application.access.sessions import Sessions
-from corral.server.application.access.tokens import ApiTokens
 from corral.server.application.jobs.aftermath import Aftermath
 from corral.server.application.jobs.cancel import Cancellation
 from corral.server.application.jobs.counters import Counters
@@ -33,18 +30,16 @@ from corral.server.application.jobs.watch import Watching
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import Reported
 from corral.server.infrastructure.auth.sealer import AesSealer
-from corral.server.infrastructure.auth.signer import HmacSigner
 from corral.server.infrastructure.nats.output import NatsOutputLog
 from corral.server.interface.rest import jobs as rest
 from corral.server.interface.rest.api import Frame, asgi
+from corral.testing.access_bench import access_bench
 from corral.testing.stores import (
-    MemoryApiTokenStore,
     MemoryAuditLog,
     MemoryDatabase,
     MemoryIdempotencyStore,
     MemoryJobQueries,
     MemoryJobStore,
-    MemorySessionStore,
 )
 
 
@@ -107,10 +102,10 @@ class Api:
             events=events,
             watching=Watching(queries=self.queries, output=log, events=events, reach=reach, clock=self.clock),
         )
-        self.tokens = ApiTokens(store=MemoryApiTokenStore(db), clock=self.clock)
-        sessions = Sessions(store=MemorySessionStore(db), signer=HmacSigner(b"k" * 32), clock=self.clock)
+        bench = access_bench(self.clock, db=db)
+        self.tokens = bench.tokens
         frame = Frame(
-            authenticate=Authenticate(tokens=self.tokens, sessions=sessions),
+            authenticate=bench.room.authenticate,
             record=self.audit.add,
             answers=MemoryIdempotencyStore(db),
             sealer=AesSealer(b"k" * 32),

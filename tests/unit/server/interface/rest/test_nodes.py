@@ -20,9 +20,6 @@ from corral.domain.node import Node, Presence
 from corral.runtime import nkeys
 from corral.runtime.clock import SystemClock
 from corral.runtime.crypto import ed25519_public, ed25519_sign
-from corral.server.application.access.authenticate import Authenticate
-from corral.server.application.access.sessions import Sessions
-from corral.server.application.access.tokens import ApiTokens
 from corral.server.application.nodes.enrolment import Enrolment
 from corral.server.application.nodes.labels import Labelling
 from corral.server.application.nodes.nonce import Nonces
@@ -34,21 +31,19 @@ from corral.server.application.nodes.samples import Samples
 from corral.server.application.nodes.tokens import JoinTokens
 from corral.server.application.ports.access import Caller
 from corral.server.infrastructure.auth.sealer import AesSealer
-from corral.server.infrastructure.auth.signer import HmacSigner
 from corral.server.infrastructure.nats.credentials import RealmIssuer
 from corral.server.infrastructure.nats.rpc import SignedRpc
 from corral.server.infrastructure.pki.signing import KeyRing
 from corral.server.interface.rest import nodes as rest
 from corral.server.interface.rest.api import Frame, asgi
+from corral.testing.access_bench import access_bench
 from corral.testing.stores import (
-    MemoryApiTokenStore,
     MemoryAuditLog,
     MemoryDatabase,
     MemoryIdempotencyStore,
     MemoryJobQueries,
     MemoryJobStore,
     MemoryNodeStore,
-    MemorySessionStore,
     MemoryTokenStore,
 )
 
@@ -91,11 +86,11 @@ class Api:
             presence=PresenceKeeper(registry=self.fleet, store=store, clock=clock),
             rpc=SignedRpc(wire=self.bus.wire, signer=self.ring, clock=clock),
         )
-        self.api_tokens = ApiTokens(store=MemoryApiTokenStore(self.db), clock=clock)
-        sessions = Sessions(store=MemorySessionStore(self.db), signer=HmacSigner(b"k" * 32), clock=clock)
+        bench = access_bench(clock, db=self.db)
+        self.api_tokens = bench.tokens
         audit = MemoryAuditLog(self.db)
         frame = Frame(
-            authenticate=Authenticate(tokens=self.api_tokens, sessions=sessions),
+            authenticate=bench.room.authenticate,
             record=audit.add,
             answers=MemoryIdempotencyStore(self.db),
             sealer=AesSealer(b"k" * 32),

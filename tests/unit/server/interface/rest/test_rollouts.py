@@ -11,9 +11,6 @@ from corral.domain.node import Node, Presence
 from corral.domain.rollout_facts import ProbeFact
 from corral.domain.rollout_state import Hold, RolloutState
 from corral.runtime.clock import SystemClock
-from corral.server.application.access.authenticate import Authenticate
-from corral.server.application.access.sessions import Sessions
-from corral.server.application.access.tokens import ApiTokens
 from corral.server.application.ports.access import Caller
 from corral.server.application.rollouts.control import Steering
 from corral.server.application.rollouts.create import Creation
@@ -22,16 +19,14 @@ from corral.server.application.rollouts.facts import FactReader
 from corral.server.application.rollouts.listing import RolloutListing
 from corral.server.application.rollouts.room import RolloutRoom
 from corral.server.infrastructure.auth.sealer import AesSealer
-from corral.server.infrastructure.auth.signer import HmacSigner
 from corral.server.interface.rest import rollouts as rest
 from corral.server.interface.rest.api import Frame, asgi
+from corral.testing.access_bench import access_bench
 from corral.testing.rollout_stores import MemoryRolloutStore, MemoryStageJobs
 from corral.testing.stores import (
-    MemoryApiTokenStore,
     MemoryAuditLog,
     MemoryDatabase,
     MemoryIdempotencyStore,
-    MemorySessionStore,
 )
 
 SHELL = {"kind": "command", "shell": "true"}
@@ -78,10 +73,10 @@ class Api:
             listing=RolloutListing(store=self.store, jobs=jobs, clock=clock),
             explanation=RolloutExplaining(store=self.store, facts=reader, clock=clock),
         )
-        self.tokens = ApiTokens(store=MemoryApiTokenStore(db), clock=clock)
-        sessions = Sessions(store=MemorySessionStore(db), signer=HmacSigner(b"k" * 32), clock=clock)
+        bench = access_bench(clock, db=db)
+        self.tokens = bench.tokens
         frame = Frame(
-            authenticate=Authenticate(tokens=self.tokens, sessions=sessions),
+            authenticate=bench.room.authenticate,
             record=MemoryAuditLog(db).add,
             answers=MemoryIdempotencyStore(db),
             sealer=AesSealer(b"k" * 32),

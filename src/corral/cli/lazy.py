@@ -30,6 +30,7 @@ NOUNS: Final[dict[str, Entry]] = {
     "file": Entry("corral.cli.commands.file", "Files on nodes: apply, fetch, delete, history, rollback, clear."),
     "task": Entry("corral.cli.commands.task", "Tasks of any kind, services and databases: run, kinds, schema."),
     "http": Entry("corral.cli.commands.http", "One HTTP request from each node, checked."),
+    "sql": Entry("corral.cli.commands.sql", "SQL from nodes, reviewed first: run, review."),
     "rollout": Entry(
         "corral.cli.commands.rollout",
         "Changes in stages: create, status, list, advance, pause, resume, abort, rollback.",

@@ -19,6 +19,7 @@ from corral.sdk.nodes import Nodes, Tokens
 from corral.sdk.roles import Roles
 from corral.sdk.rollouts import Rollouts
 from corral.sdk.secrets import Connections, Secrets
+from corral.sdk.sql import Sql
 from corral.sdk.system import ApiTokens, System
 
 
@@ -38,6 +39,7 @@ class Fleet:
         self.secrets = Secrets(api)
         self.connections = Connections(api)
         self.roles = Roles(api)
+        self.sql = Sql(api)
         self.system = System(api)
 
     def run(

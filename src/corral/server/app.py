@@ -28,6 +28,7 @@ from corral.server.compose.listen import compose_listeners
 from corral.server.compose.named import compose_named
 from corral.server.compose.nodes import compose_nodes
 from corral.server.compose.restored import RestoredObjects
+from corral.server.compose.review import compose_review
 from corral.server.compose.roles import compose_roles
 from corral.server.compose.rollouts import compose_rollouts
 from corral.server.config import ServerConfig
@@ -64,6 +65,7 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
             "secrets": named.secrets,
             "connections": named.connections,
             "roles": roles.room,
+            "sql_review": compose_review(ground),
         }
         engine: list[Component] = [ground.embedded] if ground.embedded else []
         components: list[Component] = [

@@ -18,6 +18,7 @@ from corral.server.interface.rest import (
     rollouts,
     secrets,
     sim,
+    sql,
     system,
     users,
 )
@@ -54,6 +55,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
         secrets.ROUTES,
         connections.ROUTES,
         kinds.ROUTES,
+        sql.ROUTES,
         system.ROUTES,
         sim.ROUTES,
     )

@@ -11,6 +11,7 @@ from corral.domain.job import CommandSpec, JobSpec
 from corral.domain.node import Node, Presence
 from corral.domain.task import Outcome
 from corral.runtime.clock import SystemClock
+from corral.server.application.access.scope import Scope, ScopeGuard
 from corral.server.application.jobs.aftermath import Aftermath
 from corral.server.application.jobs.cancel import Cancellation
 from corral.server.application.jobs.counters import Counters
@@ -22,6 +23,7 @@ from corral.server.application.jobs.output import OutputReading
 from corral.server.application.jobs.reach import Reach
 from corral.server.application.jobs.retry import Retry
 from corral.server.application.jobs.room import JobRoom
+from corral.server.application.jobs.sight import JobSight
 from corral.server.application.jobs.submit import Submission
 from corral.server.application.jobs.sweep import Sweeper
 from corral.server.application.jobs.watch import Watching
@@ -46,6 +48,9 @@ class SetFleet:
         if not found:
             raise NothingMatched(f"cannot run this: no node matches {selector!r}", element="selector")
         return sorted(found)
+
+    def within(self, selectors):
+        return frozenset(node for text in selectors for node in text.split(",")) & frozenset(self.nodes)
 
     def online(self, nodes):
         return frozenset(nodes) - self.away
@@ -162,19 +167,25 @@ def world():
     dispatcher = Dispatcher(store=store, down=down, fleet=fleet, clock=_Real(clock), counters=counters)
     aftermath = Aftermath(events=events, dispatcher=dispatcher)
     reach = Reach(fleet=fleet)
-    output = OutputReading(queries=queries, log=log)
-    use = {"store": store, "queries": queries, "aftermath": aftermath, "clock": clock, "counters": counters}
+    sight = JobSight(queries=queries, scope=Scope(fleet))
+    output = OutputReading(queries=queries, log=log, sight=sight)
+    use = {
+        "store": store, "queries": queries, "aftermath": aftermath, "clock": clock, "counters": counters, "sight": sight
+    }  # fmt: skip
     room = JobRoom(
-        submission=Submission(store=store, fleet=fleet, dispatcher=dispatcher, clock=clock, counters=counters),
+        submission=Submission(
+            store=store, fleet=fleet, dispatcher=dispatcher, clock=clock, counters=counters,
+            guards=[ScopeGuard(Scope(fleet))],
+        ),
         cancellation=Cancellation(fleet=fleet, **use),
         retry=Retry(**use),
         queries=queries,
-        explanation=Explaining(store=store, queries=queries, fleet=fleet, clock=clock),
-        listing=Listing(queries=queries, output=output, reach=reach),
+        explanation=Explaining(store=store, queries=queries, fleet=fleet, clock=clock, sight=sight),
+        listing=Listing(queries=queries, output=output, reach=reach, sight=sight),
         output=output,
         events=events,
         watching=Watching(
-            queries=queries, output=log, events=events, reach=reach, clock=_Real(clock), look_seconds=0.05
+            queries=queries, output=log, events=events, reach=reach, clock=_Real(clock), look_seconds=0.05, sight=sight
         ),
     )
     sweeper = Sweeper(store=store, aftermath=aftermath, clock=clock, counters=counters)

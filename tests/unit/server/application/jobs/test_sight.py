@@ -156,14 +156,15 @@ async def test_seeing_a_job_is_not_seeing_its_output(world):
 async def test_a_watcher_hears_nothing_of_nodes_outside(world, eventually):
     job = await world.submit("all")
     events = []
+    hear = events.append
 
-    async def read(caller, tasks):
+    async def read(caller):
         async with aclosing(await world.room.watching.job(caller, job.id, output=True)) as watched:
             async for event in watched:
-                events.append(event)
+                hear(event)
 
     tasks = TaskSet("watcher")
-    reading = tasks.start(read(ANA, tasks), name="read")
+    reading = tasks.start(read(ANA), name="read")
     await eventually(lambda: events)
     for node in ("n3", "n1", "n2"):
         world.log.say(node, node.encode(), job=job.id)

@@ -11,6 +11,7 @@ from corral.domain.node import Node, Presence
 from corral.domain.rollout_facts import ProbeFact
 from corral.domain.rollout_plan import parse_strategy
 from corral.domain.task import OPEN, Outcome, TaskState
+from corral.server.application.access.scope import Scope, ScopeGuard
 from corral.server.application.jobs.aftermath import Aftermath
 from corral.server.application.jobs.cancel import Cancellation
 from corral.server.application.jobs.counters import Counters
@@ -28,6 +29,7 @@ from corral.server.application.rollouts.explain import RolloutExplaining
 from corral.server.application.rollouts.facts import FactReader
 from corral.server.application.rollouts.listing import RolloutListing
 from corral.server.application.rollouts.perform import Performer
+from corral.server.application.rollouts.sight import RolloutSight
 from corral.testing.clock import FakeClock
 from corral.testing.rollout_stores import MemoryRolloutStore, MemoryStageJobs
 from corral.testing.stores import MemoryDatabase, MemoryJobQueries, MemoryJobStore, MemoryLeaseStore
@@ -52,6 +54,9 @@ class LabelFleet:
         if not found:
             raise NothingMatched(f"cannot run this: no node matches {selector!r}", element="selector")
         return sorted(found)
+
+    def within(self, selectors):
+        return frozenset(node for text in selectors for node in text.split(",")) & frozenset(self.nodes)
 
     def online(self, nodes):
         return frozenset(nodes) - self.away
@@ -119,21 +124,29 @@ class Room:
         )
         aftermath = Aftermath(events=EventHub(counters=counters), dispatcher=dispatcher)
         self.submission = Submission(
-            store=self.jobs, fleet=self.fleet, dispatcher=dispatcher, clock=self.clock, counters=counters
-        )
+            store=self.jobs, fleet=self.fleet, dispatcher=dispatcher, clock=self.clock, counters=counters,
+            guards=[ScopeGuard(Scope(self.fleet))],
+        )  # fmt: skip
+        self.grants = {}
+        sight = RolloutSight(Scope(self.fleet))
         self.cancellation = Cancellation(
             store=self.jobs, queries=self.queries, fleet=self.fleet, aftermath=aftermath, clock=self.clock,
             counters=counters,
         )  # fmt: skip
         self.leases = MemoryLeaseStore(self.db)
-        self.steering = Steering(store=self.store, clock=self.clock)
-        self.creation = Creation(store=self.store, fleet=self.fleet, prober=self.prober, clock=self.clock)
-        self.listing = RolloutListing(store=self.store, jobs=self.stage_jobs, clock=self.clock)
+        self.steering = Steering(store=self.store, clock=self.clock, sight=sight)
+        self.creation = Creation(
+            store=self.store, fleet=self.fleet, prober=self.prober, clock=self.clock, sight=sight
+        )
+        self.listing = RolloutListing(store=self.store, jobs=self.stage_jobs, clock=self.clock, sight=sight)
         self.facts = FactReader(jobs=self.stage_jobs, fleet=self.fleet, clock=self.clock)
-        self.explanation = RolloutExplaining(store=self.store, facts=self.facts, clock=self.clock)
+        self.explanation = RolloutExplaining(store=self.store, facts=self.facts, clock=self.clock, sight=sight)
         self.starts = []
         self.servers = 0
         self.driver = None
+
+    async def grants_of(self, owner):
+        return self.grants.get(owner, ())
 
     async def boot(self, *, settled=True):
         """A new server process leads, as after kill -9; by default its nodes have had time to come back."""
@@ -147,7 +160,9 @@ class Room:
         self.driver = RolloutDriver(
             store=self.store,
             facts=FactReader(jobs=self.stage_jobs, fleet=self.fleet, clock=self.clock),
-            performer=Performer(store=self.store, submission=self.submission, cancellation=self.cancellation),
+            performer=Performer(
+                store=self.store, submission=self.submission, cancellation=self.cancellation, grants_of=self.grants_of
+            ),
             prober=self.prober,
             leadership=leadership,
             clock=self.clock,
@@ -156,7 +171,7 @@ class Room:
             self.driver._driving_since = self.clock.monotonic() - SETTLE_SECONDS
         return self.driver
 
-    async def create(self, **fields):
+    async def create(self, *, by=CALLER, **fields):
         strategy = parse_strategy(fields.pop("strategy", "count:2,2,0"))
         back = fields.pop("back", "undo")
         changes = Changes(
@@ -164,7 +179,7 @@ class Room:
             back=Change(spec=CommandSpec(shell=back)) if back else None,
         )
         wanted = Wanted(name="web", target="all", strategy=strategy, changes=changes, **fields)
-        return (await self.creation.create(CALLER, wanted)).rollout.id
+        return (await self.creation.create(by, wanted)).rollout.id
 
     async def step(self):
         """One round of the driver, and whatever probes it began."""

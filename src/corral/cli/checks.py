@@ -100,7 +100,7 @@ async def server_checks(session: Session, fleet: Fleet) -> list[Finding]:
         text = f"{url} answers, but is not ready (HTTP {status})"
         found.append(Finding("FAIL", "server", text, "look at the log of the server; corral system status"))
     found += _clock(headers.get("date"), session.clock.now())
-    if fleet.context.token is None:
+    if fleet.context.token is None and not fleet.context.session:
         found.append(Finding("FAIL", "token", "no API token", "corral login, or CORRAL_TOKEN"))
         return found
     try:

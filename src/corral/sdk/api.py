@@ -18,6 +18,7 @@ from corral.domain.errors import BadSelector, CorralError, Internal, NotFound, U
 from corral.runtime.backoff import Backoff
 from corral.runtime.clock import Clock, SystemClock
 from corral.sdk.context import Context
+from corral.sdk.credential import Credential
 from corral.sdk.http import HttpClient, Response
 from corral.sdk.sse import ServerEvent, SseParser
 
@@ -38,6 +39,7 @@ class Api:
         self._http = HttpClient(context.url, ca=context.ca)
         self._patience_seconds = patience_seconds
         self._met = False
+        self._credential = Credential(context, refresh=self._refreshed, clock=self.clock)
 
     async def call(
         self,
@@ -75,10 +77,14 @@ class Api:
     ) -> tuple[bytes | None, bool]:
         """The body of the answer, and whether the request had to be repeated."""
         attempt = 0
+        renewed = False
         while True:
             try:
-                response = await self._http.send(method, target, headers=self._headers(headers), body=body)
+                response = await self._http.send(method, target, headers=await self._headers(headers), body=body)
                 content = await response.read()
+                if response.status == 401 and not renewed and await self._credential.again():
+                    renewed = True
+                    continue
             except Unavailable as error:
                 if not (error.retryable or (self._met and error.element == "server")):
                     raise
@@ -165,23 +171,37 @@ class Api:
 
     async def probe(self, path: str) -> tuple[int, Mapping[str, str], bytes]:
         """One GET outside /api/v1, as it comes: status, headers, body. For `doctor`."""
-        response = await self._http.send("GET", path, headers=self._headers({}))
+        response = await self._http.send("GET", path, headers=await self._headers({}))
         return response.status, response.headers, await response.read()
 
     async def _open(
         self, target: str, headers: Mapping[str, str], idle_seconds: float = STREAM_SILENCE_SECONDS
     ) -> Response:
-        response = await self._http.send("GET", target, headers=self._headers(headers), idle_seconds=idle_seconds)
+        response = await self._http.send("GET", target, headers=await self._headers(headers), idle_seconds=idle_seconds)
         self._met = True
         if response.status >= 400:
             raise problem_of(response.status, await response.read(), target)
         return response
 
-    def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+    async def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         out = {"User-Agent": "corral", **headers}
-        if self.context.token:
-            out["Authorization"] = f"Bearer {self.context.token}"
+        bearer = await self._credential.bearer()
+        if bearer:
+            out["Authorization"] = f"Bearer {bearer}"
         return out
+
+    async def _refreshed(self, refresh_token: str) -> Mapping[str, Any]:
+        return await self.public("/refresh", {"refresh_token": refresh_token})
+
+    async def public(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A POST that proves itself by its body (a login), without any other credential and never repeated: the `data` of the answer."""
+        headers = {"User-Agent": "corral", "Accept": "application/json", "Content-Type": "application/json"}
+        response = await self._http.send("POST", f"{PREFIX}{path}", headers=headers, body=json.dumps(body).encode())
+        content = await response.read()
+        if response.status >= 400:
+            raise problem_of(response.status, content, path)
+        found: Mapping[str, Any] = _decode(content).get("data") or {}
+        return found
 
     async def close(self) -> None:
         await self._http.close()

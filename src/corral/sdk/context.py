@@ -20,6 +20,7 @@ from corral.runtime.files import private_dir, write_atomic
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 LOCAL: Final = Path(".corral") / "local.json"
+SESSION_KEYS: Final = ("name", "access_token", "refresh_token", "expires_at")
 USER: Final = Path(".config") / "corral" / "local.json"
 
 
@@ -31,6 +32,8 @@ class Context:
     token: str | None = field(default=None, repr=False)
     ca: str | None = None
     file: Path | None = None
+    session: bool = False
+    """Whether `file` holds the session of somebody who logged in: sdk.credential keeps it going."""
     origin: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -63,8 +66,12 @@ def find_context(
     if where is None:
         where, origin["url"] = DEFAULT_URL, "default"
     same = where.rstrip("/") == str(stored.get("url", "")).rstrip("/")
+    credential = pick("token", token, same)
+    session = credential is None and same and isinstance(stored.get("session"), dict)
+    if session:
+        origin["token"] = f"{file} (a session)"
     return Context(
-        url=where.rstrip("/"), token=pick("token", token, same), ca=pick("ca", ca, same), file=file, origin=origin
+        url=where.rstrip("/"), token=credential, ca=pick("ca", ca, same), file=file, session=session, origin=origin
     )
 
 
@@ -73,6 +80,17 @@ def save_context(url: str, token: str, *, ca: str | None = None, home: Path | No
     path = (home or Path.home()) / USER
     private_dir(path.parent)
     write_atomic(path, json.dumps({"url": url, "token": token, "ca": ca}, indent=2).encode() + b"\n", mode=0o600)
+    return path
+
+
+def save_session(
+    url: str, session: Mapping[str, Any], *, ca: str | None = None, home: Path | None = None, path: Path | None = None
+) -> Path:
+    """As `save_context`, for a session: {"name", "access_token", "refresh_token", "expires_at"}. `path`: where it was read."""
+    path = path or (home or Path.home()) / USER
+    private_dir(path.parent)
+    kept = {"url": url, "ca": ca, "session": {key: session.get(key) for key in SESSION_KEYS}}
+    write_atomic(path, json.dumps(kept, indent=2).encode() + b"\n", mode=0o600)
     return path
 
 

@@ -21,6 +21,7 @@ from corral.sdk.rollouts import Rollouts
 from corral.sdk.secrets import Connections, Secrets
 from corral.sdk.sql import Sql
 from corral.sdk.system import ApiTokens, System
+from corral.sdk.users import Me, Users
 
 
 class Fleet:
@@ -41,6 +42,8 @@ class Fleet:
         self.roles = Roles(api)
         self.sql = Sql(api)
         self.system = System(api)
+        self.users = Users(api)
+        self.me = Me(api)
 
     def run(
         self,

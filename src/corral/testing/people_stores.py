@@ -48,6 +48,8 @@ class MemoryUserStore:
         wanted = replace(apply(have), resource_version=have.resource_version + 1)
         if keep is not None and wanted.disabled and not have.disabled:
             await self._check_kept(have.name, keep)
+        if wanted.version != have.version:
+            self._end_sessions(user)
         self._users[user] = wanted
         return wanted
 
@@ -58,9 +60,7 @@ class MemoryUserStore:
         for grant in (await self._roles.book()).grants:
             if grant.subject_kind is SubjectKind.USER and grant.subject == have.name:
                 await self._roles.drop_grant(grant.id, keep="")
-        for id_, session in self._db.sessions.items():
-            if session.user == user:
-                self._db.sessions[id_] = replace(session, revoked=True)
+        self._end_sessions(user)
         for id_, token in self._db.api_tokens.items():
             if token.owner == user:
                 self._db.api_tokens[id_] = replace(token, revoked=True)
@@ -70,6 +70,11 @@ class MemoryUserStore:
         if user not in self._users:
             raise no_user(user)
         return self._users[user]
+
+    def _end_sessions(self, user: str) -> None:
+        for id_, session in self._db.sessions.items():
+            if session.user == user:
+                self._db.sessions[id_] = replace(session, revoked=True)
 
     async def _check_kept(self, name: str, role: str) -> None:
         holders = {

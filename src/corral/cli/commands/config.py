@@ -50,7 +50,7 @@ def client_settings(session: Session) -> tuple[dict[str, Any], dict[str, str]]:
     context = session.context()
     values = {
         "url": context.url,
-        "token": "(set)" if context.token else None,
+        "token": "(set)" if context.token or context.session else None,
         "ca": context.ca,
         "file": str(context.file) if context.file else None,
     }

@@ -119,6 +119,8 @@ class SqlUserStore:
             wanted = replace(apply(have), resource_version=have.resource_version + 1)
             if keep is not None and wanted.disabled and not have.disabled:
                 await _check_kept(tx, have.name, keep)
+            if wanted.version != have.version:
+                await tx.run(_END_SESSIONS, id=have.id)
             await tx.run(_STORE, **{name: value for name, value in _values(wanted).items() if name in _CHANGEABLE})
         return wanted
 

@@ -109,8 +109,10 @@ async def login(
 ) -> Response[Envelope[SessionView]]:
     """A session: in the answer, and as cookies."""
     if data.name is not None or data.password is not None:
-        claimed(request, caller, data.name or "")
-    return session_answer(await _issued(access, caller, data), request)
+        claimed(request, caller, folded(data.name or ""))
+    issued = await _issued(access, caller, data)
+    claimed(request, caller, issued.name)
+    return session_answer(issued, request)
 
 
 async def _issued(access: AccessRoom, caller: Caller, data: LoginBody) -> Issued:
@@ -210,7 +212,7 @@ def session_answer(issued: Issued, request: Request[Any, Any, Any]) -> Response[
 def claimed(request: Request[Any, Any, Any], caller: Caller, name: str) -> None:
     """For the audit record: as whom somebody tries to get in. It gives nothing: the request has been let through already."""
     scope: Any = request.scope
-    scope[CALLER_KEY] = replace(caller, name=folded(name))
+    scope[CALLER_KEY] = replace(caller, name=name)
 
 
 def _secure(request: Request[Any, Any, Any]) -> bool:

@@ -19,7 +19,16 @@ from corral.server.application.ports.roles import Role
 
 ADMIN: Final = "admin"
 _SEE: Final = frozenset(
-    {"node.read", "exec.read", "output.read", "file.read", "rollout.read", "policy.read", "connection.read"}
+    {
+        "node.read",
+        "exec.read",
+        "output.read",
+        "file.read",
+        "rollout.read",
+        "policy.read",
+        "connection.read",
+        "system.read",
+    }
 )
 _OPERATE: Final = frozenset(
     {

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from corral.domain.artifact import Revision, check_source_path, clear
 from corral.domain.artifact_use import still_used
+from corral.server.application.access.scope import require_everywhere
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.files import Blobs, Key, RevisionStore, Usage
 
@@ -24,6 +25,7 @@ class Clearing:
         self, caller: Caller, *, source_path: str | None = None, keep: int | None = None, unused: bool = False
     ) -> list[Revision]:
         """What was removed. Raises Invalid when it is not said what goes, Conflict (and removes nothing) when some is in use."""
+        require_everywhere(caller, "file.write", "clear revisions that others may use")
         if source_path is not None:
             check_source_path(source_path)
             await self._revisions.get(source_path)

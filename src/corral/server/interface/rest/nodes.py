@@ -10,6 +10,7 @@ from litestar.response import Stream
 
 from corral.domain.errors import Invalid
 from corral.domain.node import Node, Presence
+from corral.server.application.access.scope import Nodes
 from corral.server.application.nodes.enrolment import Application, RenewalRequest
 from corral.server.application.nodes.room import NodeRoom
 from corral.server.application.ports.access import Caller
@@ -144,9 +145,12 @@ async def node_events(nodes: NodeRoom, caller: Caller) -> Stream:
     return sse(changes(nodes, caller))
 
 
-async def changes(nodes: NodeRoom, caller: Caller) -> AsyncGenerator[SseEvent, None]:
+def changes(nodes: NodeRoom, caller: Caller) -> AsyncGenerator[SseEvent, None]:
+    return _changes(nodes, caller, nodes.sight.allowed(caller))
+
+
+async def _changes(nodes: NodeRoom, caller: Caller, allowed: Nodes) -> AsyncGenerator[SseEvent, None]:
     sight = nodes.sight
-    allowed = sight.allowed(caller)
     with nodes.fleet.subscribe() as subscription:
         while True:
             changed = await subscription.next()

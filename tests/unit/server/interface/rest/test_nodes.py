@@ -253,7 +253,7 @@ async def test_a_token_enrols_a_machine_which_renews(api: Api) -> None:
 
 
 async def test_a_live_view_hears_changes_and_removals(api: Api) -> None:
-    events = rest.changes(api.room)
+    events = rest.changes(api.room, Caller(name="root"))
     first = anext(events)
     api.add("unheard")  # nobody has subscribed before the generator runs
     waiting = asyncio.get_running_loop().create_task(first)

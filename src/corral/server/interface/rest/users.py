@@ -31,7 +31,7 @@ _Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
 
 
 class UserBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Without a password the answer holds an invitation. `roles` hold on every node; give others with POST /role-grants."""
+    """Without a password the answer holds an invitation. `roles` hold on every node; give others with POST /grants."""
 
     name: str
     display_name: str = ""

@@ -1,4 +1,4 @@
-"""What lies beside the API: health, metrics, the API's description, the first page and its files, the login link."""
+"""What lies beside the API: health, metrics, the API's description, the pages and their files, the login link."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from corral.server.interface.rest.binding import check_permission
 from corral.server.interface.rest.metrics import CONTENT_TYPE, Metrics
 from corral.server.interface.rest.openapi import Document
 from corral.server.interface.rest.route import Route
-from corral.server.interface.web.files import WebFile, web_file
+from corral.server.interface.web.files import PAGES, WebFile, web_file
 
 _USED_LINK: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Corral</title>
 <link rel="stylesheet" href="/static/page.css"></head><body><main><h1>This login link does not work</h1>
@@ -50,9 +50,11 @@ def root_routes(*, document: Document, metrics: Metrics, clock: Clock) -> tuple[
     async def openapi() -> Response[bytes]:
         return Response(document.json(), media_type="application/json", headers={"Cache-Control": "no-cache"})
 
-    async def login_link(access: AccessRoom, caller: Caller, request: Request[Any, Any, Any]) -> Response[str]:
-        """Sets the session's cookies and goes to the first page."""
+    async def login_link(access: AccessRoom, caller: Caller, request: Request[Any, Any, Any]) -> Response[Any]:
+        """Sets the session's cookies and goes to the first page; without a code, the page where one logs in."""
         code = request.query_params.get("code", "")
+        if not code:
+            return _file("index.html")
         try:
             issued = await access.login.login(code=code, token=None, address=caller.address)
         except CorralError as error:
@@ -63,6 +65,9 @@ def root_routes(*, document: Document, metrics: Metrics, clock: Clock) -> tuple[
 
     async def static(file: str) -> Response[bytes]:
         return _file(file)
+
+    async def asset(file: str) -> Response[bytes]:
+        return _file(f"assets/{file}")
 
     def page(name: str) -> Callable[[], Response[bytes]]:
         async def show() -> Response[bytes]:
@@ -79,7 +84,8 @@ def root_routes(*, document: Document, metrics: Metrics, clock: Clock) -> tuple[
         ("/docs", page("docs.html"), "The API, readable"),
         ("/login", login_link, "A one-time login link"),
         ("/static/{file}", static, "Files of the pages"),
-        ("/", page("index.html"), "The first page"),
+        ("/assets/{file}", asset, "Files of the application"),
+        *((path, page("index.html"), "A page of the application") for path in PAGES),
     )
     return tuple(
         Route(method="GET", path=path, permission=None, handler=function, summary=summary, audit=path == "/login")
@@ -104,4 +110,4 @@ def _file(name: str) -> Response[bytes]:
     found: WebFile | None = web_file(name)
     if found is None:
         raise NotFound(f"cannot show {name[:64]!r}: there is no such file", element="file")
-    return Response(found.data, media_type=found.media_type, headers={"Cache-Control": "no-cache", "ETag": found.etag})
+    return Response(found.data, media_type=found.media_type, headers=found.headers)

@@ -1,0 +1,50 @@
+"""`python -m corral.server.interface.web.describe [--check] FILE`: the API's description as the page's types are made from it.
+
+Nothing runs for it: the document is made from the route table alone. `--check` writes nothing and exits 1 when FILE is stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from corral.server.interface.rest.openapi import Document
+from corral.server.interface.rest.table import ROUTES
+
+_FILLED_IN = frozenset({"request", "caller", "data"})
+
+
+def described() -> str:
+    """The document as stable text: the version is left out, so that a release alone does not make it stale."""
+    rooms = {
+        name: None
+        for route in ROUTES
+        for name, parameter in inspect.signature(route.handler).parameters.items()
+        if name not in _FILLED_IN and str(parameter.annotation).endswith("Room")
+    }
+    document = json.loads(Document(ROUTES, rooms, version="0").json())
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="describe", description="Write the API's description for the page.")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--check", action="store_true", help="only say whether the file is as it should be")
+    given = parser.parse_args(arguments)
+    text = described()
+    if not given.check:
+        given.file.write_text(text, encoding="utf-8")
+        return 0
+    if given.file.is_file() and given.file.read_text(encoding="utf-8") == text:
+        return 0
+    print(f"cannot use {given.file}: the API has changed since it was written", file=sys.stderr)
+    print("hint: make ui-types", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

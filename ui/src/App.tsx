@@ -1,0 +1,51 @@
+// Which page an address means. Who is not logged in sees the login; whose session runs out sees it above what he typed.
+import { useQueryClient } from "@tanstack/react-query";
+import { Suspense, useEffect, useState } from "react";
+import { Navigate, Route, Routes } from "react-router";
+import { onSessionOver, Problem } from "./api/client";
+import { useMe } from "./data/session";
+import { Loading, Trouble } from "./kit/asked";
+import { Login } from "./shell/Login";
+import { Shell } from "./shell/Shell";
+import { Nodes } from "./pages/Nodes";
+
+export function App() {
+  const me = useMe();
+  const client = useQueryClient();
+  const [over, setOver] = useState(false);
+  useEffect(() => onSessionOver(() => setOver(true)), []);
+  useEffect(() => {
+    if (me.isSuccess && !me.isError) setOver(false);
+  }, [me.isSuccess, me.isError, me.dataUpdatedAt]);
+  if (me.data === undefined) {
+    if (me.error instanceof Problem && me.error.status === 401) return <Login />;
+    if (me.error) {
+      return (
+        <main className="login">
+          <div className="panel">
+            <Trouble error={me.error} again={() => void client.invalidateQueries({ queryKey: ["me"] })} />
+          </div>
+        </main>
+      );
+    }
+    return null;
+  }
+  return (
+    <>
+      <Suspense fallback={<Loading />}>
+        <Routes>
+          <Route element={<Shell />}>
+            <Route path="/nodes" element={<Nodes />} />
+            <Route path="*" element={<Navigate to="/nodes" replace />} />
+          </Route>
+        </Routes>
+      </Suspense>
+      {over && (
+        <dialog open className="over">
+          <Login />
+        </dialog>
+      )}
+    </>
+  );
+}
+

@@ -1,0 +1,32 @@
+// Filters live in the address: a link shows to a colleague what one sees oneself.
+import { useCallback, useMemo } from "react";
+import { useSearchParams } from "react-router";
+
+/** The named values of the query with their defaults, and a way to change some of them. */
+export function useAddress<T extends Record<string, string>>(defaults: T): [T, (next: Partial<T>) => void] {
+  const [search, setSearch] = useSearchParams();
+  const key = JSON.stringify(defaults);
+  const values = useMemo(() => {
+    const found = JSON.parse(key) as Record<string, string>;
+    for (const name of Object.keys(found)) found[name] = search.get(name) ?? found[name] ?? "";
+    return found as T;
+  }, [search, key]);
+  const set = useCallback(
+    (next: Partial<T>) => {
+      const first = JSON.parse(key) as Record<string, string>;
+      setSearch(
+        (before) => {
+          const after = new URLSearchParams(before);
+          for (const [name, value] of Object.entries(next)) {
+            if (value === undefined || value === first[name]) after.delete(name);
+            else after.set(name, value);
+          }
+          return after;
+        },
+        { replace: true },
+      );
+    },
+    [setSearch, key],
+  );
+  return [values, set];
+}

@@ -1,0 +1,74 @@
+// A selector's field. It is asked for when the typing rests; the server's error stands under its column.
+import { useEffect, useRef, useState } from "react";
+import { useTranslation } from "react-i18next";
+import { Problem } from "../api/client";
+
+interface Props {
+  value: string;
+  onChange: (value: string) => void;
+  error?: unknown;
+  label: string;
+  placeholder?: string;
+  words?: readonly string[];
+}
+
+export function SelectorField({ value, onChange, error, label, placeholder, words = [] }: Props) {
+  const [text, setText] = useState(value);
+  const sent = useRef(value);
+  useEffect(() => {
+    if (value !== sent.current) setText(value);
+    sent.current = value;
+  }, [value]);
+  useEffect(() => {
+    if (text === sent.current) return;
+    const timer = setTimeout(() => {
+      sent.current = text;
+      onChange(text);
+    }, 250);
+    return () => clearTimeout(timer);
+  }, [text, onChange]);
+  const wrong = error instanceof Problem && error.status === 400;
+  return (
+    <div className="grow">
+      <input
+        className="mono selector"
+        style={{ width: "100%" }}
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+        aria-label={label}
+        aria-invalid={wrong}
+        placeholder={placeholder}
+        spellCheck={false}
+        autoCapitalize="off"
+        autoComplete="off"
+        list="selector-words"
+        data-filter="true"
+      />
+      <datalist id="selector-words">
+        {words.map((word) => (
+          <option key={word} value={word} />
+        ))}
+      </datalist>
+      {wrong && <SelectorTrouble problem={error} />}
+    </div>
+  );
+}
+
+function SelectorTrouble({ problem }: { problem: Problem }) {
+  const { t } = useTranslation();
+  const column = typeof problem.details["column"] === "number" ? problem.details["column"] : null;
+  const text = typeof problem.details["text"] === "string" ? problem.details["text"] : "";
+  return (
+    <div role="alert" className="small" style={{ marginTop: 4 }}>
+      {column !== null && (
+        <pre className="caret" aria-hidden="true">
+          {text}
+          {"\n"}
+          {" ".repeat(Math.max(0, column - 1))}^
+        </pre>
+      )}
+      <span style={{ color: "var(--bad)" }}>{problem.message}</span>
+      {problem.hint && <span className="muted"> {t("kit.hint", { hint: problem.hint })}</span>}
+    </div>
+  );
+}

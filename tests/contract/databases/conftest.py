@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from corral.testing import postgres
+from corral.testing import mariadb, postgres
 
 SECONDS = 30.0
 
@@ -40,6 +40,9 @@ class Child:
     connection: Mapping[str, Any]
     directory: Path
 
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", f"corral.agent.executors.{self.kind}"]
+
     def start(self, *, dry_run: bool = False, deadline: float = SECONDS, **params: Any) -> subprocess.Popen[bytes]:
         document = {
             "v": 1,
@@ -52,7 +55,7 @@ class Child:
         result = self.directory / "result.json"
         result.unlink(missing_ok=True)
         process = subprocess.Popen(
-            [sys.executable, "-m", f"corral.agent.executors.{self.kind}"],
+            self.command(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -116,3 +119,43 @@ def pg_connection(cluster: postgres.PostgresServer) -> dict[str, Any]:
         "tls": {},
         "options": {},
     }
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[mariadb.MariadbServer]:
+    if not mariadb.installed():
+        pytest.skip(f"MariaDB is not installed: {mariadb.INSTALL}")
+    with mariadb.running() as server:
+        yield server
+
+
+@pytest.fixture
+def my(mariadb_server: mariadb.MariadbServer, tmp_path: Path) -> Child:
+    """A child on an empty MariaDB database, as its superuser."""
+    connection = {
+        "name": "shop",
+        "engine": "mariadb",
+        "host": str(mariadb_server.socket),
+        "port": None,
+        "database": mariadb_server.database(),
+        "user": "root",
+        "password": None,
+        "tls": {},
+        "options": {},
+    }
+    return Child("mysql", connection, tmp_path)
+
+
+@dataclass(frozen=True)
+class Unchecked(Child):
+    """A child that sends whatever it is given: what then stops a statement is the database."""
+
+    def command(self) -> list[str]:
+        module = f"corral.agent.executors.{self.kind}"
+        script = f"import {module} as m; m.check_words = lambda *words: None; m.main(m.KIND, m.run)"
+        return [sys.executable, "-c", script]
+
+
+@pytest.fixture
+def unchecked() -> Callable[[Child], Child]:
+    return lambda child: Unchecked(child.kind, child.connection, child.directory)

@@ -16,3 +16,4 @@ export type RolloutJson = Schemas["RolloutJson"];
 export type StageJson = Schemas["StageJson"];
 export type RevisionView = Schemas["RevisionView"];
 export type AuditView = Schemas["AuditView"];
+export type KindView = Schemas["KindView"];

@@ -16,7 +16,7 @@ export function useMe() {
   });
 }
 
-export type Credentials = { token: string } | { username: string; password: string };
+export type Credentials = { token: string } | { name: string; password: string };
 
 export function useLogin() {
   const client = useQueryClient();

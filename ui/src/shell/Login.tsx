@@ -13,7 +13,7 @@ export function Login() {
   const [password, setPassword] = useState("");
   const send = (event: React.FormEvent) => {
     event.preventDefault();
-    login.mutate(way === "token" ? { token: token.trim() } : { username, password });
+    login.mutate(way === "token" ? { token: token.trim() } : { name: username, password });
   };
   return (
     <main className="login">

@@ -1,0 +1,88 @@
+// Jobs: history by pages, one job, and what one may do with it. The live view of one job is data/live.ts.
+import { keepPreviousData, useInfiniteQuery, useMutation, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { call, page, query } from "../api/client";
+import type { JobView, PreviewView, SubmitBody, TaskView, WhyView } from "../api/types";
+
+export interface JobFilter {
+  states?: string;
+}
+
+export function useJobs(filter: JobFilter) {
+  return useInfiniteQuery({
+    queryKey: ["jobs", "list", filter],
+    queryFn: ({ pageParam, signal }) => page<JobView[]>("GET", `/jobs${query({ limit: 50, states: filter.states, cursor: pageParam })}`, { signal }),
+    initialPageParam: "",
+    getNextPageParam: (last) => last.next,
+    placeholderData: keepPreviousData,
+    refetchInterval: (asked) => (asked.state.data?.pages[0]?.data.some((job) => job.state === "open") ? 2_500 : 10_000),
+  });
+}
+
+export function useSubmit() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (body: SubmitBody) => call<JobView>("POST", "/jobs", { body }),
+    onSuccess: () => client.invalidateQueries({ queryKey: ["jobs", "list"] }),
+  });
+}
+
+export function usePreview() {
+  return useMutation({ mutationFn: (body: SubmitBody) => call<PreviewView>("POST", "/jobs/preview", { body }) });
+}
+
+export function useCancel(job: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (nodes: string[] | null) => call<JobView>("POST", `/jobs/${job}/cancel`, { body: { nodes } }),
+    onSuccess: () => client.invalidateQueries({ queryKey: ["jobs", "list"] }),
+  });
+}
+
+export function useRetry(job: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (nodes: string[] | null) => call<JobView>("POST", `/jobs/${job}/retry`, { body: { nodes } }),
+    onSuccess: () => client.invalidateQueries({ queryKey: ["jobs", "list"] }),
+  });
+}
+
+export function useWhy(job: string, node: string | null) {
+  return useQuery({ queryKey: ["jobs", "why", job, node], queryFn: () => call<WhyView>("GET", `/jobs/${job}/why${query({ node })}`), staleTime: 2_000 });
+}
+
+export interface Result {
+  job: JobView;
+  task: TaskView;
+}
+
+/** The newest results of each node, out of the last jobs. `count` jobs are read, a page of tasks each. */
+export function useRecentResults(wanted: boolean, count = 8) {
+  const list = useQuery({
+    queryKey: ["jobs", "recent", count],
+    queryFn: () => page<JobView[]>("GET", `/jobs${query({ limit: count })}`),
+    enabled: wanted,
+    refetchInterval: 10_000,
+  });
+  const jobs = wanted ? (list.data?.data ?? []) : [];
+  const details = useQueries({
+    queries: jobs.map((job) => ({
+      queryKey: ["jobs", "tasks", job.job, job.resource_version],
+      queryFn: () => call<JobView>("GET", `/jobs/${job.job}?limit=1000`),
+      staleTime: job.state === "open" ? 3_000 : Infinity,
+    })),
+    combine: (all) => ({ jobs: all.map((one) => one.data).filter((one) => one !== undefined), pending: all.some((one) => one.isPending) }),
+  });
+  const results = useMemo(() => {
+    const found = new Map<string, Result[]>();
+    for (const job of details.jobs) {
+      for (const task of job.tasks ?? []) {
+        const list = found.get(task.node) ?? [];
+        list.push({ job, task });
+        found.set(task.node, list);
+      }
+    }
+    return found;
+  }, [details.jobs]);
+  return { results, pending: wanted && (list.isPending || details.pending), error: list.error };
+}

@@ -40,6 +40,7 @@ NOUNS: Final[dict[str, Entry]] = {
     "token": Entry("corral.cli.commands.token", "Join tokens, which enrol nodes: create, list, revoke."),
     "agent": Entry("corral.cli.commands.agent", "The agent of a node: enroll, status, bundle, list, remove."),
     "audit": Entry("corral.cli.commands.audit", "Who did what: list."),
+    "approval": Entry("corral.cli.commands.approval", "Four eyes: list, show, approve, deny, rule-set, rule-list."),
     "secret": Entry("corral.cli.commands.secret", "Values tasks may use and nobody reads: set, list, delete."),
     "connection": Entry("corral.cli.commands.connection", "Databases and clusters by name: set, list, show, delete."),
     "role": Entry("corral.cli.commands.role", "Roles and grants: list, create, set, grant, revoke, grants."),

@@ -30,6 +30,10 @@ STATUS_AFTER_SECONDS: Final = 0.3
 """Most commands are over by then; a bar that only flashes is noise."""
 
 
+def waiting_note(approval: str) -> str:
+    return f"waits for approval {approval}: somebody else decides with 'corral approval approve {approval}'"
+
+
 class Watch:
     """One job on one terminal (or pipe)."""
 
@@ -95,6 +99,8 @@ class Watch:
         if self._live is None:
             self._live = len(view.tasks) <= LIVE_NODES_MAX
         self._session.note(header(view.job, list(view.tasks.values())))
+        if approval := self._handle.job.raw.get("approval"):
+            self._session.note(waiting_note(approval))
 
     def _tasks(self, tasks: tuple[Task, ...]) -> None:
         for task in tasks:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from corral.sdk.api import Api
+from corral.sdk.approvals import Approvals
 from corral.sdk.context import Context, find_context
 from corral.sdk.files import Files
 from corral.sdk.jobs import JobHandle, Jobs, Run, submission
@@ -37,6 +38,7 @@ class Fleet:
         self.nodes = Nodes(api)
         self.tokens = Tokens(api)
         self.api_tokens = ApiTokens(api)
+        self.approvals = Approvals(api)
         self.secrets = Secrets(api)
         self.connections = Connections(api)
         self.roles = Roles(api)

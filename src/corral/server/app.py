@@ -20,6 +20,7 @@ from corral.runtime.clock import SystemClock
 from corral.runtime.files import private_dir
 from corral.runtime.lifecycle import Component, Lifecycle
 from corral.server.compose.access import compose_access
+from corral.server.compose.approvals import compose_approvals
 from corral.server.compose.backup import remove_leftovers
 from corral.server.compose.files import compose_files
 from corral.server.compose.ground import lay_ground
@@ -65,6 +66,7 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
             "secrets": named.secrets,
             "connections": named.connections,
             "roles": roles.room,
+            "approvals": compose_approvals(ground, jobs),
             "sql_review": compose_review(ground),
         }
         engine: list[Component] = [ground.embedded] if ground.embedded else []

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from corral.domain.approval import Approval
 from corral.domain.artifact import Revision
 from corral.domain.artifact_use import cleared_meanwhile, ships
 from corral.domain.errors import NotFound
@@ -61,6 +62,7 @@ class MemoryDatabase:
     revisions: dict[tuple[str, int], Revision] = field(default_factory=dict)
     last_revisions: dict[str, int] = field(default_factory=dict)
     applied: set[tuple[str, int]] = field(default_factory=set)
+    approvals: dict[str, Approval] = field(default_factory=dict)
     rollouts: dict[str, StoredRollout] = field(default_factory=dict)
 
     def job(self, id_: str) -> Job:
@@ -93,7 +95,21 @@ class _MemoryJobTx:
             and lease[2] == fence.token
         )
 
-    async def insert(self, job: Job, tasks: Sequence[TaskRow], *, held: int, operation: str | None) -> Job | None:
+    async def approval(self, id_: str) -> Approval | None:
+        return self._db.approvals.get(id_)
+
+    async def save_approval(self, approval: Approval) -> None:
+        self._db.approvals[approval.id] = approval
+
+    async def insert(
+        self,
+        job: Job,
+        tasks: Sequence[TaskRow],
+        *,
+        held: int,
+        operation: str | None,
+        approval: Approval | None = None,
+    ) -> Job | None:
         if operation is not None and operation in self._db.operations:
             return self._db.job(self._db.operations[operation])
         if (shipped := ships(job.spec)) and shipped not in self._db.revisions:
@@ -112,7 +128,10 @@ class _MemoryJobTx:
             expires_at=seconds(job.expires_at),
             window=(job.expires_at - job.created_at).total_seconds(),
             finished_at=None if job.finished_at is None else seconds(job.finished_at),
+            awaiting=approval is not None,
         )
+        if approval is not None:
+            self._db.approvals[approval.id] = approval
         self._db.tasks |= {(row.job, row.node): row for row in tasks}
         return None
 

@@ -137,7 +137,7 @@ async def test_what_is_old_repeated_or_not_theirs_changes_nothing(
         said(job.id, "n1", TaskState.RUNNING, seq=5),
         said(job.id, "n1", TaskState.SUCCEEDED, seq=4),
         said(job.id, "n1", TaskState.DELIVERED, seq=6),
-        said(job.id, "n1", TaskState.REJECTED, seq=7),
+        said(job.id, "n1", TaskState.EXPIRED, seq=7),
         said(job.id, "n1", TaskState.LOST, seq=8),
         said(job.id, "n1", TaskState.QUEUED, seq=9),
         said(job.id, "n1", TaskState.SUCCEEDED, seq=9, attempt=2),

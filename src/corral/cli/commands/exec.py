@@ -182,18 +182,22 @@ def show_preview(session: Session, preview: Any) -> None:
         text = f"would run on {count(len(preview.nodes))}: {name_list(preview.nodes, 10**6 if wide else 20)}"
         if preview.offline:
             text += f"\n{len(preview.offline)} offline: {name_list(preview.offline, 10**6 if wide else 20)}"
+        if why := preview.raw.get("waits_for"):
+            text += f"\nwould wait for approval: {why}"
         return text
 
     session.show(dict(preview.raw), names=preview.nodes, table=table)
 
 
 def show_accepted(session: Session, job: Any) -> None:
-    from corral.cli.watch import header, job_json
+    from corral.cli.watch import header, job_json, waiting_note
 
     if session.machine or session.quiet:
         session.show(job_json(job), names=[job.job], table=lambda wide: job.job)
         return
     session.note(header(job, list(job.tasks)) if job.tasks else f"{job.job}: accepted")
+    if approval := job.raw.get("approval"):
+        session.note(waiting_note(approval))
     session.note(f"follow: corral exec logs {job.job} --follow   state: corral exec get {job.job}")
     session.out(job.job)
 

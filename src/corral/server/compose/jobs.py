@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from corral.domain.approval import ApprovalState
 from corral.runtime.lifecycle import Component
 from corral.server.application.access.scope import Scope
 from corral.server.application.jobs.aftermath import Aftermath
@@ -32,6 +33,7 @@ from corral.server.infrastructure.nats.output import NatsOutputLog
 from corral.server.infrastructure.nats.reports import ReportIngest
 from corral.server.infrastructure.nats.specs import WireSpecs
 from corral.server.infrastructure.nats.sync import SyncResponder
+from corral.server.infrastructure.sql.approvals import SqlApprovalQueries
 from corral.server.infrastructure.sql.dead_letters import SqlDeadLetters
 from corral.server.infrastructure.sql.jobs import SqlJobStore
 from corral.server.infrastructure.sql.jobs_queries import SqlJobQueries
@@ -109,6 +111,12 @@ def compose_jobs(ground: Ground, files: Files, named: Named) -> Jobs:
     )
     sight = JobSight(queries=queries, scope=Scope(ground.registry))
     reading, reach = OutputReading(queries=queries, log=output, sight=sight), Reach(fleet=ground.registry)
+    guards, approvals = compose_guards(ground, named), SqlApprovalQueries(ground.db, clock)
+
+    async def approved(job: str) -> bool:
+        found = await approvals.of_job(job)
+        return found is not None and found.state is ApprovalState.APPROVED
+
     room = JobRoom(
         submission=Submission(
             store=store,
@@ -117,7 +125,7 @@ def compose_jobs(ground: Ground, files: Files, named: Named) -> Jobs:
             clock=clock,
             counters=counters,
             complete=files.shipping.complete,
-            guards=compose_guards(ground, named),
+            guards=guards,
         ),
         cancellation=Cancellation(
             store=store,
@@ -128,7 +136,16 @@ def compose_jobs(ground: Ground, files: Files, named: Named) -> Jobs:
             counters=counters,
             sight=sight,
         ),
-        retry=Retry(store=store, queries=queries, aftermath=aftermath, clock=clock, counters=counters, sight=sight),
+        retry=Retry(
+            store=store,
+            queries=queries,
+            aftermath=aftermath,
+            clock=clock,
+            counters=counters,
+            sight=sight,
+            guards=guards,
+            approved=approved,
+        ),
         queries=queries,
         explanation=Explaining(store=store, queries=queries, fleet=ground.registry, clock=clock, sight=sight),
         listing=Listing(queries=queries, output=reading, reach=reach, sight=sight),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from corral.domain.errors import WrongState
+from corral.domain.errors import Denied, WrongState
 from corral.domain.ids import check_object_id
-from corral.domain.job import Job
+from corral.domain.job import Job, JobSpec
 from corral.domain.kinds import needed
 from corral.runtime.clock import Clock
 from corral.server.application.jobs.aftermath import Aftermath
@@ -15,11 +15,16 @@ from corral.server.application.jobs.cancel import require_tasks
 from corral.server.application.jobs.counters import Counters
 from corral.server.application.jobs.sight import JobSight
 from corral.server.application.ports.access import Caller
+from corral.server.application.ports.guards import SubmissionGuard
 from corral.server.application.ports.jobs import JobQueries, JobStore
 
 
+async def nobody(job: str) -> bool:
+    return False
+
+
 class Retry:
-    """Use case. The server decides on attempts, never the engine or the node."""
+    """Use case. The server decides on attempts, never the engine or the node. `approved`: whether somebody approved a job."""
 
     def __init__(
         self,
@@ -30,8 +35,12 @@ class Retry:
         clock: Clock,
         counters: Counters,
         sight: JobSight | None = None,
+        guards: Sequence[SubmissionGuard] = (),
+        approved: Callable[[str], Awaitable[bool]] = nobody,
     ) -> None:
         self._sight = sight or JobSight(queries=queries)
+        self._guards = guards
+        self._approved = approved
         self._store = store
         self._queries = queries
         self._aftermath = aftermath
@@ -45,6 +54,7 @@ class Retry:
         check_allowed(caller, before.spec)
         await self._sight.require(caller, job, needed(before.spec), nodes, f"retry job {job!r}", counted=True)
         await require_tasks(self._queries, job, nodes)
+        await self._guarded(caller, before, nodes)
         changed = await self._store.retry(job, nodes=nodes, now=self._clock.now())
         if not changed.tasks:
             raise WrongState(
@@ -56,3 +66,16 @@ class Retry:
         self._counters.add("jobs_retried_total")
         self._aftermath.of(changed)
         return await self._queries.get(job)
+
+    async def _guarded(self, caller: Caller, job: Job, nodes: Sequence[str] | None) -> None:
+        """The guards of a submission count again. What has to be approved was, for this very job, or is not repeated."""
+        chosen = await self._queries.nodes(job.id) if nodes is None else nodes
+        spec = JobSpec(target=job.target, command=job.spec, kind=job.kind, concurrency=job.concurrency)
+        holds = [await guard.check(caller, spec, chosen) for guard in self._guards]
+        if any(holds) and not await self._approved(job.id):
+            why = next(hold.why for hold in holds if hold is not None)
+            raise Denied(
+                f"cannot retry job {job.id!r}: {why}, and nobody has approved this job",
+                element="approval",
+                hint="submit it anew: it then waits for approval",
+            )

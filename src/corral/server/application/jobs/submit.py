@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from corral.domain.approval import Approval, spec_hash
 from corral.domain.artifact import FileSpec, as_asked
 from corral.domain.artifact_use import shared_out
 from corral.domain.errors import Conflict
@@ -46,6 +47,8 @@ class Submitted:
 
     job: Job
     tasks: Sequence[Task] | None
+    approval: Approval | None = None
+    """What it waits for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +154,9 @@ class Submission:
             offline=spec.offline,
             retries=spec.retries,
         )
-        stored = await self._store.add(job, tasks, operation=operation, fence=None if pinned is None else pinned.fence)
+        approval = None if hold is None else self._asking(caller, job, hold)
+        fence = None if pinned is None else pinned.fence
+        stored = await self._store.add(job, tasks, operation=operation, fence=fence, approval=approval)
         if stored.id != job.id:
             _check_same(stored, job, asked)
             return Submitted(job=stored, tasks=None)
@@ -165,7 +170,23 @@ class Submission:
         )
         self._counters.add("jobs_submitted_total")
         self._counters.add("tasks_submitted_total", len(tasks))
-        return Submitted(job=stored, tasks=[_task(job, task) for task in tasks])
+        return Submitted(job=stored, tasks=[_task(job, task) for task in tasks], approval=approval)
+
+    def _asking(self, caller: Caller, job: Job, hold: Hold) -> Approval:
+        """What a second person is asked: exactly this, on exactly these nodes, while the job is valid."""
+        return Approval(
+            id=new_id("P", now_ms(self._clock), self._random(6)),
+            job=job.id,
+            asked_for=hold.kind,
+            why=hold.why,
+            spec_hash=spec_hash(job.spec),
+            pinned=job.pinned,
+            nodes=job.nodes,
+            asked_by=caller.name,
+            asked_user=caller.user,
+            asked_at=job.created_at,
+            expires_at=job.expires_at,
+        )
 
 
 def shared(spec: JobSpec, nodes: int) -> JobSpec:
@@ -177,14 +198,14 @@ def shared(spec: JobSpec, nodes: int) -> JobSpec:
 
 def plan(spec: JobSpec, nodes: Sequence[str], online: frozenset[str], hold: Hold | None = None) -> list[NewTask]:
     """One task per node, online nodes first, so that neither `--concurrency` nor the push waits for who is not there."""
-    if hold is not None:
-        return [NewTask(node=node, reason=Reason.APPROVAL, due=False) for node in nodes]
     tasks = []
     left = len(nodes) if spec.concurrency is None else spec.concurrency
     for node in [*(n for n in nodes if n in online), *(n for n in nodes if n not in online)]:
         here = node in online
         if not here and spec.offline is OfflinePolicy.SKIP:
             tasks.append(NewTask(node=node, state=TaskState.EXPIRED, reason=Reason.OFFLINE_SKIPPED, due=False))
+        elif hold is not None:
+            tasks.append(NewTask(node=node, reason=Reason.APPROVAL, due=False))
         elif left > 0:
             left -= 1
             tasks.append(NewTask(node=node, reason=Reason.DISPATCHED if here else Reason.OFFLINE))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from corral.domain.approval import Approval
 from corral.domain.job import Job, JobState, TaskSpec
 from corral.domain.task import Outcome, Reason, Task, TaskState
 
@@ -69,15 +70,39 @@ class Fence:
     version: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What `by` says of an approval."""
+
+    approval: str
+    approve: bool
+    by: str
+    user: str = ""
+    note: str = ""
+
+
 class JobStore(Protocol):
     """Jobs and their tasks: written by submit, cancel, retry, ingest; each method is one transaction."""
 
     async def add(
-        self, job: Job, tasks: Sequence[NewTask], *, operation: str | None, fence: Fence | None = None
+        self,
+        job: Job,
+        tasks: Sequence[NewTask],
+        *,
+        operation: str | None,
+        fence: Fence | None = None,
+        approval: Approval | None = None,
     ) -> Job:
         """Insert the job with its tasks; committed when it returns. The same `operation` again returns the first job.
 
+        With `approval` nothing of it goes out before `decide` said so.
         Raises Conflict (retryable) and changes nothing when `fence` does not hold.
+        """
+        ...
+
+    async def decide(self, decision: Decision, *, now: datetime) -> tuple[Approval, Changed]:
+        """Approved: what was held back for it goes out; denied: the job is cancelled. One transaction with the check that job and
+        nodes are what was asked for. Raises NotFound, Denied, WrongState (domain.approval.decided).
         """
         ...
 

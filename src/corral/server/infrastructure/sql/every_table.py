@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from corral.server.infrastructure.sql import (  # noqa: F401  # each adds its tables to metadata
     schema_access,
+    schema_approvals,
     schema_connections,
     schema_proof,
     schema_rules,

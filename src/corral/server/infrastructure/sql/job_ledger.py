@@ -71,6 +71,8 @@ class JobRow:
     expires_at: float
     window: float
     finished_at: float | None
+    awaiting: bool = False
+    """It waits for an approval: nothing of it goes out."""
 
 
 @dataclass(slots=True)
@@ -187,10 +189,10 @@ class Ledger:
         job = self.jobs[row.job]
         self._touch(row)
         self._next_attempt(row)
-        if job.concurrency is None:
+        if job.concurrency is None and not job.awaiting:
             self._out(row)
         else:
-            row.reason = Reason.CONCURRENCY.value
+            row.reason = (Reason.APPROVAL if job.awaiting else Reason.CONCURRENCY).value
             job.held += 1
 
     def ask_cancel(self, job: JobRow) -> None:
@@ -204,12 +206,19 @@ class Ledger:
             job.cancel_asked = False
             self.dirty.add(job.id)
 
+    def approved(self, job: JobRow) -> None:
+        """What was held back for it may go out now."""
+        job.awaiting = False
+        self.dirty.add(job.id)
+
     # Concurrency ----------------------------------------------------------------------------------------------------
 
     def room(self, job: JobRow) -> int:
         """How many held tasks may go out now."""
-        if job.concurrency is None or not job.held:
+        if job.awaiting or not job.held:
             return 0
+        if job.concurrency is None:
+            return job.held
         out = sum(count for state, count in job.counts.items() if state in OPEN) - job.held
         return max(0, min(job.held, job.concurrency - out))
 
@@ -230,6 +239,7 @@ class Ledger:
             state = job_state(job.counts, cancel_asked=job.cancel_asked)
             if state is not JobState.OPEN and job.state is JobState.OPEN:
                 job.finished_at = self.now
+                job.awaiting = False
                 ended.append(job_id)
             elif state is JobState.OPEN:
                 job.finished_at = None

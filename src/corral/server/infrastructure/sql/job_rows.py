@@ -166,8 +166,8 @@ def to_job(row: Sequence[Any]) -> Job:
 
 
 def job_row(row: Sequence[Any]) -> JobRow:
-    """From `id, state, counts, held, concurrency, retries, cancel_asked, expires_at, window, finished_at`."""
-    id_, state, counts, held, concurrency, retries, cancel_asked, expires_at, window, finished_at = row
+    """From `id, state, counts, held, concurrency, retries, cancel_asked, expires_at, window, finished_at, awaiting`."""
+    id_, state, counts, held, concurrency, retries, cancel_asked, expires_at, window, finished_at, awaiting = row
     return JobRow(
         id=id_,
         state=_JOB_STATES[state],
@@ -179,6 +179,7 @@ def job_row(row: Sequence[Any]) -> JobRow:
         expires_at=expires_at,
         window=window,
         finished_at=finished_at,
+        awaiting=bool(awaiting),
     )
 
 

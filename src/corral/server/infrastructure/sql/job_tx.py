@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final, Protocol
 
+from corral.domain.approval import Approval
 from corral.domain.artifact_use import cleared_meanwhile, ships
 from corral.domain.errors import Internal
 from corral.domain.job import Job, TaskSpec
 from corral.domain.task import Outcome
 from corral.runtime.backoff import redeliver_delay
 from corral.server.application.ports.jobs import Fence
+from corral.server.infrastructure.sql.approvals import COLUMNS as APPROVAL_COLUMNS
+from corral.server.infrastructure.sql.approvals import SELECT as APPROVAL_SELECT
+from corral.server.infrastructure.sql.approvals import approval_values, to_approval
 from corral.server.infrastructure.sql.database import Tx
 from corral.server.infrastructure.sql.job_ledger import JobRow, Ledger, TaskRow, keep_bygone
 from corral.server.infrastructure.sql.job_rows import (
@@ -45,9 +49,21 @@ Key = tuple[str, str]
 class JobTx(Protocol):
     """One transaction on jobs and tasks."""
 
-    async def insert(self, job: Job, tasks: Sequence[TaskRow], *, held: int, operation: str | None) -> Job | None:
+    async def insert(
+        self,
+        job: Job,
+        tasks: Sequence[TaskRow],
+        *,
+        held: int,
+        operation: str | None,
+        approval: Approval | None = None,
+    ) -> Job | None:
         """None when inserted, or the job that has this `operation` already."""
         ...
+
+    async def approval(self, id_: str) -> Approval | None: ...
+
+    async def save_approval(self, approval: Approval) -> None: ...
 
     async def holds(self, fence: Fence) -> bool: ...
 
@@ -78,9 +94,9 @@ _TASK: Final = task_select("t")
 _INSERT_JOB: Final = Statement(
     """
     insert into jobs (id, name, kind, target, spec, state, counts, nodes, pinned, created_at, created_by, expires_at,
-                      "window", finished_at, concurrency, "offline", retries, cancel_asked, held, operation)
+                      "window", finished_at, concurrency, "offline", retries, cancel_asked, held, awaiting, operation)
     values (:id, :name, :kind, :target, :spec, :state, :counts, :nodes, :pinned, :created_at, :created_by, :expires_at,
-            :window, :finished_at, :concurrency, :offline, :retries, :cancel_asked, :held, :operation)
+            :window, :finished_at, :concurrency, :offline, :retries, :cancel_asked, :held, :awaiting, :operation)
     on conflict (operation) do nothing
     """
 )
@@ -112,7 +128,7 @@ _HOLD_REVISION: Final = Statement(
 _LOCK_JOBS: Final = Statement(
     """
     select t.id, t.state, t.counts, t.held, t.concurrency, t.retries, t.cancel_asked, t.expires_at, t."window",
-           t.finished_at
+           t.finished_at, t.awaiting
     from jobs t where t.id in $in(ids) order by t.id $lock
     """
 )
@@ -175,7 +191,8 @@ _SAVE_TASKS: Final = Statement(
 _SAVE_JOBS: Final = Statement(
     """
     update jobs set state = v.state, counts = v.counts, held = v.held, cancel_asked = v.cancel_asked,
-                    expires_at = v.expires_at, finished_at = v.finished_at, resource_version = resource_version + 1
+                    expires_at = v.expires_at, finished_at = v.finished_at, awaiting = v.awaiting,
+                    resource_version = resource_version + 1
     from $rows where jobs.id = v.id
     """,
     {
@@ -186,7 +203,17 @@ _SAVE_JOBS: Final = Statement(
         "cancel_asked": "boolean",
         "expires_at": "double precision",
         "finished_at": "double precision",
+        "awaiting": "boolean",
     },
+)
+_ADD_APPROVAL: Final = Statement(
+    f"insert into approvals ({', '.join(APPROVAL_COLUMNS)}) values ({', '.join(f':{c}' for c in APPROVAL_COLUMNS)})"
+)
+_APPROVAL: Final = Statement(f"select {APPROVAL_SELECT} from approvals t where t.id = :id $lock")
+_DECIDE: Final = Statement(
+    """
+    update approvals set state = :state, decided_by = :decided_by, decided_at = :decided_at, note = :note where id = :id
+    """
 )
 _ADD_ATTEMPTS: Final = Statement(
     """
@@ -216,7 +243,25 @@ class SqlJobTx:
         found = await self._tx.row(_FENCE, rollout=fence.rollout, version=fence.version, token=fence.token)
         return found is not None
 
-    async def insert(self, job: Job, tasks: Sequence[TaskRow], *, held: int, operation: str | None) -> Job | None:
+    async def approval(self, id_: str) -> Approval | None:
+        """Locked to the end of the transaction; after the job, as everything is."""
+        row = await self._tx.row(_APPROVAL, id=clean(id_))
+        return None if row is None else to_approval(row)
+
+    async def save_approval(self, approval: Approval) -> None:
+        values = approval_values(approval)
+        wanted = ("id", "state", "decided_by", "decided_at", "note")
+        await self._tx.run(_DECIDE, **{name: values[name] for name in wanted})
+
+    async def insert(
+        self,
+        job: Job,
+        tasks: Sequence[TaskRow],
+        *,
+        held: int,
+        operation: str | None,
+        approval: Approval | None = None,
+    ) -> Job | None:
         inserted = await self._tx.run(
             _INSERT_JOB,
             id=job.id,
@@ -238,11 +283,14 @@ class SqlJobTx:
             retries=job.retries,
             cancel_asked=job.cancel_asked,
             held=held,
+            awaiting=approval is not None,
             operation=operation,
         )
         if not inserted:
             first = await self._tx.row(_BY_OPERATION, operation=operation)
             return None if first is None else to_job(first)
+        if approval is not None:
+            await self._tx.run(_ADD_APPROVAL, **approval_values(approval))
         await self._hold_revision(job.spec)
         if tasks:
             await self._tx.run(
@@ -336,4 +384,5 @@ def _job_values(job: JobRow) -> tuple[object, ...]:
         job.cancel_asked,
         job.expires_at,
         job.finished_at,
+        job.awaiting,
     )

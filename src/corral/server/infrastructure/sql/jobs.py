@@ -13,12 +13,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from corral.domain.errors import Conflict, NotFound
-from corral.domain.job import Job, JobState, job_state
+from corral.domain.approval import Approval, decided
+from corral.domain.errors import Conflict, NotFound, WrongState
+from corral.domain.job import Job, JobState, job_state, pinned_hash
 from corral.domain.task import OPEN, Reason, TaskState, summary
 from corral.runtime import failpoint
 from corral.runtime.backoff import redeliver_delay
-from corral.server.application.ports.jobs import Changed, Delivery, Fence, NewTask, Reported
+from corral.server.application.ports.jobs import Changed, Decision, Delivery, Fence, NewTask, Reported
+from corral.server.infrastructure.sql.approvals import no_approval
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.job_ledger import EXPIRE_GRACE_SECONDS, JobRow, Ledger, TaskRow
 from corral.server.infrastructure.sql.job_rows import OWED_NAMES, OWED_SELECT, Owed, to_delivery, to_task
@@ -53,7 +55,13 @@ class LedgerJobStore:
         self._begin = begin
 
     async def add(
-        self, job: Job, tasks: Sequence[NewTask], *, operation: str | None, fence: Fence | None = None
+        self,
+        job: Job,
+        tasks: Sequence[NewTask],
+        *,
+        operation: str | None,
+        fence: Fence | None = None,
+        approval: Approval | None = None,
     ) -> Job:
         now = seconds(job.created_at)
         expires = seconds(job.expires_at)
@@ -76,8 +84,43 @@ class LedgerJobStore:
                     element="rollout",
                     retryable=True,
                 )
-            first = await tx.insert(made, rows, held=held, operation=operation)
+            first = await tx.insert(made, rows, held=held, operation=operation, approval=approval)
         return made if first is None else first
+
+    async def decide(self, decision: Decision, *, now: datetime) -> tuple[Approval, Changed]:
+        async with self._begin() as tx:
+            found = await tx.approval(decision.approval)
+            if found is None:
+                raise no_approval(decision.approval)
+            ledger = Ledger(await _one(tx, found.job), seconds(now))
+            row = ledger.jobs[found.job]
+            if not row.awaiting:
+                raise WrongState(
+                    f"cannot decide approval {found.id!r}: job {found.job!r} does not wait for it any more",
+                    element="approval",
+                    hint=f"corral exec get {found.job}",
+                )
+            [job] = await tx.whole([found.job])
+            tasks = await tx.of_job(found.job, None)
+            made = decided(
+                found,
+                job,
+                pinned_hash(task.node for task in tasks),
+                by=decision.by,
+                user=decision.user,
+                approve=decision.approve,
+                note=decision.note,
+                now=now,
+            )
+            await tx.save_approval(made)
+            if decision.approve:
+                ledger.approved(row)
+            else:
+                ledger.ask_cancel(row)
+                for task in tasks:
+                    task.detail = clean(f"denied by {made.decided_by}" + (f": {made.note}" if made.note else ""))
+                    ledger.cancel(task, offline=False)
+            return made, await self._settle(tx, ledger)
 
     async def apply(self, reports: Sequence[Reported], *, now: datetime) -> Changed:
         if not reports:

@@ -90,6 +90,7 @@ jobs = Table(
     Column("retries", Integer, nullable=False, server_default="0"),
     Column("cancel_asked", Boolean, nullable=False, server_default=text("false")),
     Column("held", Integer, nullable=False, server_default="0"),
+    Column("awaiting", Boolean, nullable=False, server_default=text("false")),
     Column("operation", String(300), unique=True),
     Column("resource_version", Integer, nullable=False, server_default="1"),
 )

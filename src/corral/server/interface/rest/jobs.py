@@ -47,13 +47,23 @@ async def submit(jobs: JobRoom, caller: Caller, data: SubmitBody, idempotency_ke
     if tasks is None:
         words = (READ, *needed(submitted.job.spec))
         tasks = (await jobs.listing.get(caller, submitted.job.id, permissions=words)).tasks
-    return ok(job_view(submitted.job, tasks))
+    answer = job_view(submitted.job, tasks)
+    if submitted.approval is not None:
+        answer.approval = submitted.approval.id
+    return ok(answer)
 
 
 async def preview(jobs: JobRoom, caller: Caller, data: SubmitBody) -> Envelope[PreviewView]:
     """Who this submission would hit, now; nothing is stored."""
     found = await jobs.submission.preview(caller, data.spec())
-    return ok(PreviewView(nodes=list(found.nodes), online=found.online, offline=list(found.offline)))
+    return ok(
+        PreviewView(
+            nodes=list(found.nodes),
+            online=found.online,
+            offline=list(found.offline),
+            waits_for=found.hold.why if found.hold else "",
+        )
+    )
 
 
 async def list_jobs(

@@ -155,9 +155,12 @@ class NodesBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class PreviewView(msgspec.Struct, kw_only=True):
+    """`waits_for`: why somebody else would have to approve it; empty when nobody has to."""
+
     nodes: list[str]
     online: int
     offline: list[str]
+    waits_for: str = ""
 
 
 class TaskView(msgspec.Struct, kw_only=True):
@@ -213,6 +216,8 @@ class JobView(msgspec.Struct, kw_only=True):
     cancel_asked: bool
     resource_version: int
     tasks: list[TaskView] | UnsetType = UNSET
+    approval: str | UnsetType = UNSET
+    """In the answer to a submission: the approval it waits for."""
 
 
 class WhyView(msgspec.Struct, kw_only=True):

@@ -60,7 +60,11 @@ def _moves(leaf: Leaf) -> str:
 
 def label_keys(tree: Tree) -> frozenset[str]:
     """The labels that decide: whoever may change one moves nodes into or out of what stands on it."""
-    return frozenset(leaf.key for leaf in leaves(tree) if isinstance(leaf, (Has, Compare, OneOf, Matches)))
+    return frozenset(
+        leaf.key
+        for leaf in leaves(tree)
+        if isinstance(leaf, (Has, Compare, OneOf, Matches)) and leaf.source is Source.LABELS
+    )
 
 
 def groups_named(tree: Tree) -> frozenset[str]:

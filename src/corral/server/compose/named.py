@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from corral.server.application.access.deciding import Selectors
 from corral.server.application.connections.book import ConnectionBook
 from corral.server.application.ports.guards import SubmissionGuard
 from corral.server.application.secrets.book import SecretBook
@@ -24,6 +25,8 @@ class Named:
     connections: ConnectionBook
     private: PrivateParts
     guard: SubmissionGuard
+    selectors: Selectors
+    """Of the nodes that secrets and connections are for."""
 
 
 def compose_named(ground: Ground) -> Named:
@@ -37,7 +40,14 @@ def compose_named(ground: Ground) -> Named:
     )
     secrets, connections, cipher = SqlSecretStore(ground.db), SqlConnectionStore(ground.db), AesCipher()
     private = PrivateParts(secrets=secrets, connections=connections, master=master, cipher=cipher, clock=ground.clock)
+
+    async def selectors() -> set[str]:
+        return {entry.selector for entry in await secrets.entries()} | {
+            one.selector for one in await connections.list()
+        }
+
     return Named(
+        selectors=selectors,
         secrets=SecretBook(store=secrets, master=master, cipher=cipher, clock=ground.clock, changed=private.forget),
         connections=ConnectionBook(store=connections, secrets=secrets, clock=ground.clock),
         private=private,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from corral.protocol.digest import digest
 from corral.protocol.messages import BeatMessage
 from corral.runtime.lifecycle import Component
-from corral.server.application.access.grant_book import GrantBook
+from corral.server.application.access.deciding import Deciding
 from corral.server.application.jobs.agreement import DigestWatch
 from corral.server.application.nodes.enrolment import Enrolment
 from corral.server.application.nodes.labels import Labelling
@@ -47,7 +47,7 @@ class Nodes:
     components: Sequence[Component]
 
 
-def compose_nodes(ground: Ground, jobs: Jobs, book: GrantBook) -> Nodes:
+def compose_nodes(ground: Ground, jobs: Jobs, deciding: Deciding) -> Nodes:
     clock, registry, bus = ground.clock, ground.registry, ground.bus
     store, tokens = SqlNodeStore(ground.db), SqlTokenStore(ground.db)
     issuer = RealmIssuer(
@@ -137,7 +137,7 @@ def compose_nodes(ground: Ground, jobs: Jobs, book: GrantBook) -> Nodes:
             nonces=Nonces(key=load_key(ground.keys / "nonce.key"), clock=clock),
             clock=clock,
         ),
-        labels=Labelling(fleet=registry, store=store, deciding=book.deciding),
+        labels=Labelling(fleet=registry, store=store, deciding=deciding),
         removal=removal,
         samples=samples,
         tokens=JoinTokens(

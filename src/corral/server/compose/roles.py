@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corral.server.application.access.can_i import CanI
+from corral.server.application.access.deciding import Deciding, Selectors
 from corral.server.application.access.grant_book import GrantBook
 from corral.server.application.access.grants import Grants
 from corral.server.application.access.role_room import RoleRoom
@@ -18,9 +20,11 @@ from corral.server.infrastructure.sql.roles import SqlRoleStore
 class RolesAndGrants:
     room: RoleRoom
     book: GrantBook
+    deciding: Deciding
 
 
-def compose_roles(ground: Ground) -> RolesAndGrants:
+def compose_roles(ground: Ground, sources: Sequence[Selectors] = ()) -> RolesAndGrants:
+    """`sources`: the selectors that other rooms stand on."""
     store = SqlRoleStore(ground.db)
     book = GrantBook(store=store, clock=ground.clock, groups_of=store.groups_of)
     room = RoleRoom(
@@ -28,4 +32,4 @@ def compose_roles(ground: Ground) -> RolesAndGrants:
         grants=Grants(store=store, book=book, clock=ground.clock),
         can_i=CanI(book=book, scope=Scope(ground.registry), fleet=ground.registry),
     )
-    return RolesAndGrants(room=room, book=book)
+    return RolesAndGrants(room=room, book=book, deciding=Deciding((book.selectors, *sources)))

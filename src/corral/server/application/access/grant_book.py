@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from corral.domain.access import Grant
-from corral.domain.errors import BadSelector
-from corral.domain.selector.standing import check_standing, groups_named, label_keys
 from corral.runtime.clock import Clock
 from corral.server.application.access.extent import narrowed
 from corral.server.application.access.ready_roles import READY
@@ -81,18 +79,9 @@ class GrantBook:
         self._book = None
         self._of = {}
 
-    async def deciding(self) -> tuple[frozenset[str], frozenset[str]]:
-        """The label keys and the groups that some grant stands on."""
-        keys: set[str] = set()
-        groups: set[str] = set()
-        for selector in {grant.selector for grant in (await self.book()).grants}:
-            try:
-                tree = check_standing(selector)
-            except BadSelector:
-                continue
-            keys |= label_keys(tree)
-            groups |= groups_named(tree)
-        return frozenset(keys), frozenset(groups)
+    async def selectors(self) -> set[str]:
+        """What grants stand on."""
+        return {grant.selector for grant in (await self.book()).grants}
 
 
 def role_in(book: Book, name: str) -> Role | None:

@@ -178,6 +178,46 @@ class AccessSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OidcSection:
+    """An OpenID Connect provider that people log in at. It is told <server.public_url>/auth/oidc/callback as the way back."""
+
+    issuer: str = ""
+    """As its /.well-known/openid-configuration says, to the letter; empty = none."""
+    client_id: str = ""
+    client_secret: Secret = field(default_factory=Secret)
+    scopes: list[str] = field(default_factory=lambda: ["openid", "profile", "email"])
+    name_claim: str = "preferred_username"
+    """Becomes the user's name: a claim that people cannot choose freely there."""
+    groups_claim: str = "groups"
+    role_map: list[str] = field(default_factory=list)
+    """group=role: whoever is in that group there has that role on every node."""
+    new_users: bool = True
+    """Whether somebody unknown becomes a user, with what his groups have and nothing else."""
+    ca: Path | None = None
+    """Who signed the provider's certificate, when the system does not know it."""
+
+    def __post_init__(self) -> None:
+        if not self.issuer:
+            return
+        _url("oidc", "issuer", self.issuer, ("http", "https"))
+        if not self.issuer.startswith("https://") and not is_loopback(urlsplit(self.issuer).hostname or ""):
+            raise Invalid(
+                f"cannot use {self.issuer!r} as oidc.issuer: expected https://",
+                element="oidc.issuer",
+                hint="http:// only on loopback",
+            )
+        for key in ("client_id", "client_secret"):
+            if not getattr(self, key):
+                raise Invalid(
+                    f"cannot log people in at {self.issuer!r}: oidc.{key} is missing",
+                    element=f"oidc.{key}",
+                    hint="register Corral at the provider as a confidential client with the authorization code flow",
+                )
+        if "openid" not in self.scopes:
+            raise Invalid("cannot use oidc.scopes: 'openid' is missing", element="oidc.scopes")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RolloutsSection:
     probe_allow: list[str] = field(default_factory=list)
     """Addresses and networks that HTTP gates may ask although they are loopback, link-local or a metadata service."""
@@ -206,6 +246,7 @@ class ServerConfig:
     retention: RetentionSection = field(default_factory=RetentionSection)
     log: LogSection = field(default_factory=LogSection)
     access: AccessSection = field(default_factory=AccessSection)
+    oidc: OidcSection = field(default_factory=OidcSection)
     secrets: SecretsSection = field(default_factory=SecretsSection)
 
     @property

@@ -13,16 +13,18 @@ from corral.server.application.access.grant_book import GrantBook
 from corral.server.application.access.grants import Grants
 from corral.server.application.access.lockout import Lockout, Patience
 from corral.server.application.access.login import Guard, Login
+from corral.server.application.access.oidc import OidcLogin, OidcParts
 from corral.server.application.access.people import People
 from corral.server.application.access.room import AccessRoom
 from corral.server.application.access.sessions import Sessions
 from corral.server.application.access.standing import Standing
 from corral.server.application.access.tokens import ApiTokens
 from corral.server.application.audit.queries import AuditQueries
-from corral.server.application.ports.people import User
+from corral.server.application.ports.people import IdentityProvider, User
 from corral.server.application.ports.roles import RoleGrant, SubjectKind
 from corral.server.infrastructure.auth.hasher import Argon2Hasher
 from corral.server.infrastructure.auth.jwt import JwtMint
+from corral.server.infrastructure.auth.sealer import AesSealer
 from corral.server.infrastructure.auth.signer import HmacSigner
 from corral.testing.people_stores import MemoryAttemptStore, MemoryUserStore
 from corral.testing.role_store import MemoryRoleStore
@@ -75,7 +77,13 @@ class AccessBench:
         return made
 
 
-def access_bench(clock: Clock, *, db: MemoryDatabase | None = None, patience: Patience | None = None) -> AccessBench:
+def access_bench(
+    clock: Clock,
+    *,
+    db: MemoryDatabase | None = None,
+    patience: Patience | None = None,
+    provider: IdentityProvider | None = None,
+) -> AccessBench:
     db = db or MemoryDatabase()
     roles, audit = MemoryRoleStore(), MemoryAuditLog(db)
     users, attempts = MemoryUserStore(db, roles), MemoryAttemptStore()
@@ -94,7 +102,8 @@ def access_bench(clock: Clock, *, db: MemoryDatabase | None = None, patience: Pa
         lockout=Lockout(store=attempts, clock=clock, patience=patience),
         standing=standing,
     )
-    login = Login(codes=LoginCodes(clock=clock), sessions=sessions, tokens=tokens, guard=guard, clock=clock)
+    codes = LoginCodes(clock=clock)
+    login = Login(codes=codes, sessions=sessions, tokens=tokens, guard=guard, clock=clock)
     grants = Grants(store=roles, book=book, clock=clock)
     return AccessBench(
         room=AccessRoom(
@@ -103,6 +112,11 @@ def access_bench(clock: Clock, *, db: MemoryDatabase | None = None, patience: Pa
             authenticate=Authenticate(tokens=tokens, sessions=sessions, standing=standing),
             people=People(guard=guard, login=login, sessions=sessions, grants=grants, book=book, clock=clock),
             audit=AuditQueries(log=audit),
+            oidc=OidcLogin(
+                provider=provider,
+                parts=OidcParts(users=users, standing=standing, login=login, codes=codes, sealer=AesSealer(KEY)),
+                clock=clock,
+            ),
         ),
         db=db,
         audit=audit,

@@ -55,12 +55,16 @@ class Login:
             )
         return self._codes.create(caller)
 
-    async def login(self, *, code: str | None, token: str | None, address: str) -> Issued:
+    async def login(self, *, code: str | None, token: str | None, address: str, verifier: str = "") -> Issued:
         """Raises Unauthenticated, TooMany while locked out, or Invalid when neither or both are given."""
         if (code is None) == (token is None):
             raise Invalid("cannot log in: give either code or token", element="code", hint="a link holds the code")
         await self._guard.lockout.begin(address=address)
-        issued = await self._by_code(code, address) if code is not None else await self._by_token(token or "", address)
+        issued = (
+            await self._by_code(code, verifier, address)
+            if code is not None
+            else await self._by_token(token or "", address)
+        )
         if issued is None:
             what = "this login link was used, has expired, or never was" if code is not None else "no such token"
             raise Unauthenticated(
@@ -156,8 +160,8 @@ class Login:
                 return "this user was disabled, or has a new password"
         return None
 
-    async def _by_code(self, code: str, address: str) -> Issued | None:
-        grant = self._codes.take(code)
+    async def _by_code(self, code: str, verifier: str, address: str) -> Issued | None:
+        grant = self._codes.take(code, verifier=verifier)
         if grant is None:
             return None
         user, gone = await self._owner(grant.user)
@@ -168,7 +172,7 @@ class Login:
             permissions=grant.permissions,
             source=grant.source,
             user=user,
-            method="link",
+            method=grant.method,
             address=address,
         )
 

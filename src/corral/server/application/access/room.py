@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from corral.server.application.access.authenticate import Authenticate
 from corral.server.application.access.login import Login
+from corral.server.application.access.oidc import OidcLogin
 from corral.server.application.access.people import People
 from corral.server.application.access.tokens import ApiTokens
 from corral.server.application.audit.queries import AuditQueries
@@ -18,3 +19,6 @@ class AccessRoom:
     authenticate: Authenticate
     people: People
     audit: AuditQueries
+    oidc: OidcLogin
+    public_url: str = ""
+    """Where browsers reach the server; '' = wherever the one at hand did."""

@@ -30,6 +30,8 @@ class LoginBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     name: str | None = None
     password: str | None = None
     code: str | None = None
+    verifier: str | None = None
+    """The secret behind a code that a browser login handed to the command line."""
     token: str | None = None
     invite: str | None = None
 
@@ -127,7 +129,9 @@ async def _issued(access: AccessRoom, caller: Caller, data: LoginBody) -> Issued
         return await access.login.with_password(data.name, data.password or "", address=caller.address)
     if data.invite is not None:
         return await access.login.with_invite(data.invite, data.password or "", address=caller.address)
-    return await access.login.login(code=data.code, token=data.token, address=caller.address)
+    return await access.login.login(
+        code=data.code, token=data.token, verifier=data.verifier or "", address=caller.address
+    )
 
 
 async def refresh(

@@ -20,6 +20,7 @@ from corral.server.interface.rest.front import Front, Gate
 from corral.server.interface.rest.idempotency import Idempotency
 from corral.server.interface.rest.limits import Limits
 from corral.server.interface.rest.metrics import Metrics
+from corral.server.interface.rest.oidc import oidc_routes
 from corral.server.interface.rest.openapi import Document
 from corral.server.interface.rest.root import root_routes
 from corral.server.interface.rest.route import Route
@@ -64,7 +65,7 @@ def build(rooms: Mapping[str, Any], *, routes: Sequence[Route], root: Sequence[R
 def asgi(rooms: Mapping[str, Any], *, routes: Sequence[Route], frame: Frame) -> ASGIApp:
     """The application for the web server. `rooms`: parameter name → room (nodes, jobs, access, system)."""
     document = Document(routes, rooms, version=corral.__version__)
-    root = root_routes(document=document, metrics=frame.metrics, clock=frame.clock)
+    root = (*root_routes(document=document, metrics=frame.metrics, clock=frame.clock), *oidc_routes(frame.clock))
     gate = Gate(
         authenticate=frame.authenticate,
         idempotency=Idempotency(store=frame.answers, sealer=frame.sealer, clock=frame.clock),

@@ -13,6 +13,7 @@ from corral.server.application.access.role_room import RoleRoom
 from corral.server.application.access.roles import Roles
 from corral.server.application.access.scope import Scope
 from corral.server.compose.ground import Ground
+from corral.server.infrastructure.sql.approvals import SqlApprovalRules
 from corral.server.infrastructure.sql.roles import SqlRoleStore
 
 
@@ -32,4 +33,9 @@ def compose_roles(ground: Ground, sources: Sequence[Selectors] = ()) -> RolesAnd
         grants=Grants(store=store, book=book, clock=ground.clock),
         can_i=CanI(book=book, scope=Scope(ground.registry), fleet=ground.registry),
     )
-    return RolesAndGrants(room=room, book=book, deciding=Deciding((book.selectors, *sources)))
+    rules = SqlApprovalRules(ground.db)
+
+    async def ruled() -> set[str]:
+        return {rule.selector for rule in await rules.list()}
+
+    return RolesAndGrants(room=room, book=book, deciding=Deciding((book.selectors, ruled, *sources)))

@@ -31,6 +31,8 @@ NODE_WORDS: Final = frozenset(
         "node.read",
         "node.write",
         "node.remove",
+        "approval.read",
+        "approval.decide",
         "secret.use",
         "connection.use",
     }

@@ -25,6 +25,7 @@ _SEE: Final = frozenset(
         "output.read",
         "file.read",
         "rollout.read",
+        "approval.read",
         "policy.read",
         "connection.read",
         "system.read",
@@ -55,7 +56,7 @@ _DEPLOY: Final = frozenset(
         "secret.use",
     }
 )
-_APPROVE: Final = frozenset({"approval.read", "approval.decide"})
+_APPROVE: Final = frozenset({"approval.decide"})
 
 READY: Final[dict[str, Role]] = {
     role.name: role

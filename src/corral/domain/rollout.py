@@ -61,8 +61,8 @@ def decide(rollout: Rollout, facts: Facts, now: datetime) -> list[Action]:
     for direction, stages in ((Direction.FORWARD, rollout.stages), (Direction.BACK, rollout.back)):
         for index, stage in enumerate(stages):
             job = facts.jobs.get(operation(rollout.id, direction, index))
-            if stage.job is None and job is not None:
-                return [Adopt(direction, index, job.id, job.created_at)]
+            if stage.job is None and job is not None and not job.awaiting:
+                return [Adopt(direction, index, job.id, job.approved_at or job.created_at)]
     if left := _left_over(rollout, facts, now):
         return left
     if rollout.state is RolloutState.CREATED:

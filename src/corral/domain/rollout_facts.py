@@ -54,6 +54,9 @@ class JobFact:
     id: str
     created_at: datetime
     tasks: Mapping[str, TaskFact]
+    awaiting: bool = False
+    """Somebody has to approve it first: nothing of it is out, and no time runs."""
+    approved_at: datetime | None = None
 
     @property
     def open(self) -> list[str]:

@@ -89,6 +89,11 @@ class MemoryStageJobs:
                 created_at=job.created_at,
                 resource_version=job.resource_version,
                 counts={state.value: count for state, count in job.counts.items() if count},
+                awaiting=self._db.job_rows[job.id].awaiting,
+                approved_at=max(
+                    (a.decided_at for a in self._db.approvals.values() if a.job == job.id and a.decided_at is not None),
+                    default=None,
+                ),
             )
             for name, job in jobs.items()
         }

@@ -205,3 +205,28 @@ def test_what_may_have_run_is_not_withdrawn_while_nodes_are_still_coming_back_to
     assert decide(made, asked, late) == []
     (cancel,) = decide(made, replace(asked, settling=False), NOW)
     assert cancel in (Cancel("Js1", ("n3",)), Cancel("Js1", None))
+
+
+def test_a_stage_that_waits_for_approval_has_no_deadline_and_begins_when_it_is_given():
+    made = moved(rollout(2, 2), S.RUNNING)
+    name = operation("R1", Direction.FORWARD, 0)
+    waiting = JobFact(
+        id="Js1", created_at=NOW, tasks=dict.fromkeys(("n1", "n2"), TaskFact(TaskState.QUEUED)), awaiting=True
+    )
+    assert decide(made, Facts(jobs={name: waiting}), NOW + timedelta(days=1)) == []
+    at = NOW + timedelta(hours=5)
+    given = replace(waiting, awaiting=False, approved_at=at)
+    [adopt] = decide(made, Facts(jobs={name: given}), at)
+    made = apply(made, adopt, at)
+    assert made.stages[0].deadline_at == at + timedelta(seconds=100)
+    assert decide(made, Facts(jobs={name: given}), at + timedelta(seconds=99)) == []
+
+
+def test_a_stage_that_was_denied_has_failed():
+    made = moved(rollout(2, 2), S.RUNNING)
+    name = operation("R1", Direction.FORWARD, 0)
+    denied = JobFact(id="Js1", created_at=NOW, tasks=dict.fromkeys(("n1", "n2"), TaskFact(TaskState.CANCELLED)))
+    [adopt] = decide(made, Facts(jobs={name: denied}), NOW)
+    [ended] = decide(apply(made, adopt, NOW), Facts(jobs={name: denied}), NOW)
+    assert (type(ended), ended.passed) == (EndStage, False)
+    assert "2 of 2 nodes failed" in ended.why

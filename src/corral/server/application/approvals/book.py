@@ -71,7 +71,11 @@ class ApprovalBook:
         return made
 
     async def _sees(self, caller: Caller, approval: Approval) -> bool:
-        if caller.grants is None or caller.name == approval.asked_by or (caller.user and caller.user == approval.asked_user):
+        if (
+            caller.grants is None
+            or caller.name == approval.asked_by
+            or (caller.user and caller.user == approval.asked_user)
+        ):
             return True
         nodes = await self._job_queries.nodes(approval.job)
         return bool(self._scope.visible(caller, nodes, "approval.read", "approval.decide"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from corral.domain.access import EVERYWHERE
 from corral.domain.approval import ApprovalRule, asked_why
 from corral.domain.job import JobSpec
-from corral.server.application.ports.access import Caller
+from corral.server.application.ports.access import BACK_KIND, GATE_KIND, Caller
 from corral.server.application.ports.approvals import ApprovalRuleStore
 from corral.server.application.ports.fleet import Standing
 from corral.server.application.ports.guards import Hold
@@ -19,6 +19,8 @@ class ApprovalGuard:
         self._fleet = fleet
 
     async def check(self, caller: Caller, spec: JobSpec, nodes: Sequence[str]) -> Hold | None:
+        if caller.kind in (BACK_KIND, GATE_KIND):
+            return None
         asking = [rule for rule in await self._rules.list() if self._asks(rule, spec, nodes)]
         return Hold(kind="rule", why=asked_why(asking)) if asking else None
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Final
 
 from corral.domain.approval import Approval, spec_hash
 from corral.domain.artifact import FileSpec, as_asked
@@ -24,10 +25,13 @@ from corral.runtime.clock import Clock, now_ms
 from corral.server.application.jobs.allowed import check_allowed
 from corral.server.application.jobs.counters import Counters
 from corral.server.application.jobs.dispatch import Dispatcher
-from corral.server.application.ports.access import Caller
+from corral.server.application.ports.access import STAGE_KIND, Caller
 from corral.server.application.ports.fleet import Fleet
 from corral.server.application.ports.guards import Hold, SubmissionGuard
 from corral.server.application.ports.jobs import Delivery, Fence, JobStore, NewTask
+
+STAGE_HELD_SECONDS: Final = 86400.0
+"""How long a rollout's stage that has to be approved can wait for that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +139,11 @@ class Submission:
         tasks = plan(spec, nodes, self._fleet.online(nodes), hold)
         counts = summary(t.state for t in tasks)
         state = job_state(counts, cancel_asked=False)
-        expires_at = now + timedelta(seconds=spec.expires_seconds)
+        expires = spec.expires_seconds
+        if hold is not None and caller.kind == STAGE_KIND:
+            # a stage lives for minutes, and people decide in hours
+            expires = max(expires, STAGE_HELD_SECONDS)
+        expires_at = now + timedelta(seconds=expires)
         job = Job(
             id=new_id("J", now_ms(self._clock), self._random(6)),
             name=spec.name,

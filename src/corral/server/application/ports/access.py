@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from corral.domain.access import EVERYWHERE, Grant, selectors
+
+
+STAGE_KIND: Final = "rollout"
+BACK_KIND: Final = "rollback"
+GATE_KIND: Final = "gate"
+"""Kinds of Caller under which a rollout submits its jobs. What goes forward may have to be approved; what undoes it, or only asks
+how it went, waits for nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +75,7 @@ class ApiTokenStore(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class AuditEntry:
-    """One write, refusal or read of something sensitive. Hash chain and sealing come with the access room."""
+    """One attempt to write, refusal or read of something sensitive. The lease holder seals it (ports/audit.py)."""
 
     at: datetime
     actor: str
@@ -80,6 +87,27 @@ class AuditEntry:
     request_id: str = ""
     duration_ms: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
+    credential: str = ""
+    """The id of the API token or session it was done with."""
+    job: str = ""
+    """The job it made or is about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditFilter:
+    """Which entries; all that is given must hold. `outcome` is whole, `actor` too, `action` a part of it."""
+
+    actor: str | None = None
+    action: str | None = None
+    outcome: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    node: str | None = None
+    """Entries about this node, or of jobs that have a task there."""
+    job: str | None = None
+
+
+NO_FILTER = AuditFilter()
 
 
 class AuditLog(Protocol):
@@ -89,7 +117,15 @@ class AuditLog(Protocol):
         """All of a batch in one transaction, in order."""
         ...
 
-    async def list(self, *, limit: int = 50, before: int | None = None) -> Sequence[tuple[int, AuditEntry]]: ...
+    async def list(
+        self, *, limit: int = 50, before: int | None = None, only: AuditFilter = NO_FILTER
+    ) -> Sequence[tuple[int, AuditEntry]]:
+        """The newest first."""
+        ...
+
+    async def get(self, entry: int) -> AuditEntry:
+        """Raises NotFound."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

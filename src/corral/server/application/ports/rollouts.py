@@ -84,6 +84,9 @@ class StageJob:
     created_at: datetime
     resource_version: int
     counts: Mapping[str, int]
+    awaiting: bool = False
+    """It waits for an approval."""
+    approved_at: datetime | None = None
 
 
 class StageJobs(Protocol):

@@ -77,6 +77,9 @@ def _stages(
     word = "Stage" if direction is Direction.FORWARD else "Rollback stage"
     for index, stage in enumerate(stages):
         job = jobs.get(operation(rollout.id, direction, index))
+        if job is not None and job.awaiting:
+            text = f"{word} {index + 1} ({stage.name}, {len(stage.nodes)} nodes) waits for approval of job {job.id}"
+            out.append(f"{text}: corral approval list. Its time begins when it is approved.")
         if stage.job is None or (stage.gate is GateState.PASSED and not stage.cut):
             continue
         found = f"{word} {index + 1} ({stage.name}, {len(stage.nodes)} nodes, job {stage.job})"

@@ -57,7 +57,7 @@ class FactReader:
 
 def _fact(job: StageJob, tasks: Mapping[str, TaskFact], online: frozenset[str]) -> JobFact:
     here = {node: task if node in online else replace(task, online=False) for node, task in tasks.items()}
-    return JobFact(id=job.id, created_at=job.created_at, tasks=here)
+    return JobFact(id=job.id, created_at=job.created_at, tasks=here, awaiting=job.awaiting, approved_at=job.approved_at)
 
 
 def is_resting(rollout: Rollout) -> bool:

@@ -19,7 +19,7 @@ from corral.domain.rollout_state import Direction, Rollout, gate_operation, oper
 from corral.runtime import failpoint
 from corral.server.application.jobs.cancel import Cancellation
 from corral.server.application.jobs.submit import Pinned, Submission
-from corral.server.application.ports.access import Caller
+from corral.server.application.ports.access import BACK_KIND, GATE_KIND, STAGE_KIND, Caller
 from corral.server.application.ports.jobs import Fence
 from corral.server.application.ports.rollouts import Change, RolloutStore
 
@@ -64,7 +64,7 @@ class Performer:
             rollout,
             change,
             # What was is let back whatever became of its creator: whoever asks for it may steer it.
-            caller=_driver_of(rollout) if back else await self._creator(rollout),
+            caller=replace(_driver_of(rollout), kind=BACK_KIND) if back else await self._creator(rollout),
             nodes=action.nodes,
             name=name,
             operation=operation(rollout.id, action.direction, action.index),
@@ -79,7 +79,7 @@ class Performer:
         await self._submit(
             rollout,
             Change(spec=spec),
-            caller=await self._creator(rollout),
+            caller=replace(await self._creator(rollout), kind=GATE_KIND),
             nodes=action.nodes,
             name=f"{rollout.id}/stage-{action.index + 1}/gate-{action.gate + 1}",
             operation=gate_operation(rollout.id, action.index, action.gate, action.round),
@@ -137,4 +137,4 @@ class Performer:
 
 def _driver_of(rollout: Rollout) -> Caller:
     """In the name of who created it; what that person may do was checked then."""
-    return Caller(name=rollout.created_by, kind="rollout")
+    return Caller(name=rollout.created_by, kind=STAGE_KIND)

@@ -30,7 +30,7 @@ from corral.server.infrastructure.sql.rollout_rows import (
     to_rollout,
 )
 from corral.server.infrastructure.sql.statements import Statement, as_set
-from corral.server.infrastructure.sql.values import at, clean, decode_cursor, encode_cursor
+from corral.server.infrastructure.sql.values import at, clean, decode_cursor, encode_cursor, moment
 
 PAGE_MAX: Final = 500
 _INSERT: Final = Statement(
@@ -63,7 +63,11 @@ _LIST_STATES: Final = Statement(
 )
 _LAST_NAMED: Final = Statement(f"select {SELECT} from rollouts where name = :name order by id desc limit 1")
 _JOBS: Final = Statement(
-    "select operation, id, created_at, resource_version, counts from jobs where operation in $in(operations)"
+    """
+    select j.operation, j.id, j.created_at, j.resource_version, j.counts, j.awaiting,
+           (select max(a.decided_at) from approvals a where a.job = j.id and a.state = 'approved')
+    from jobs j where j.operation in $in(operations)
+    """
 )
 _OPEN_FILE_ROLLOUTS: Final = Statement("select id, changes from rollouts where attention and kind = 'file'")
 _TASK_COLUMNS: Final = ("node", "state", "started", "cancel_asked", "result", "attempt")
@@ -158,7 +162,14 @@ class SqlStageJobs:
         async with self._db.read() as tx:
             rows = await tx.rows(_JOBS, operations=as_set(operations))
         return {
-            row[0]: StageJob(id=row[1], created_at=at(row[2]), resource_version=row[3], counts=json.loads(row[4]))
+            row[0]: StageJob(
+                id=row[1],
+                created_at=at(row[2]),
+                resource_version=row[3],
+                counts=json.loads(row[4]),
+                awaiting=bool(row[5]),
+                approved_at=moment(row[6]),
+            )
             for row in rows
         }
 

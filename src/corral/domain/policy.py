@@ -2,13 +2,18 @@
 
 A rule is {"id", "effect": "deny" | "allow", "match": {…}}. Every key given in `match` has to hold:
   program  [globs]  base name of the command, wrappers such as sudo, env, nohup, xargs and `sh -c` looked through
-  args     [globs]  one of the arguments matches one of them
+  args     [globs]  one of the arguments matches one of them; of an allow rule, every argument does
   argv     [globs]  program and arguments one by one; a last "**" stands for any rest
-  removes  [paths]  a recursive rm (or find -delete) of one of these; "/x" = x itself, "/x/**" = x and all below
+  removes  [paths]  a recursive rm (find -delete, …) of one of these; "/x" = x itself, "/x/**" = x and all below
+  changes  [paths]  a recursive chmod, chown or the like of one of these, and moving one away
   writes   [globs]  the target of a redirection, of tee, or of dd of=
+  fed_by   [globs]  what it reads comes from one of these programs: earlier in its pipeline, or in a substitution of its words
   text     [globs]  the whole text (argv joined by blanks)
-Per simple command the first rule that matches decides; an allow rule covers writing only to what its `writes` names. Without
-any allow rule the rest may run; with one, only what matches may, and then every word has to be literal and every text readable.
+Per simple command the first rule that matches decides; an allow rule covers only what is plain: literal words, and removing,
+changing or writing only what it names. What the other commands may do depends on the mode:
+  deny-list   whatever no deny rule matches; an allow rule is an exception from the deny rules behind it
+  allow-list  nothing, and a shell text or script never: only commands of plain words that an allow rule matches
+  (none)      as deny-list without any allow rule; with one, only what it matches, every text readable and every word literal
 Each of several policies has to agree, so a node-local one can only narrow. Linear in the text: globs know only `*` and `?`; no
 regular expression of a user is ever run.
 """
@@ -18,18 +23,28 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
+from corral.domain.effects import shell_glob
 from corral.domain.errors import Invalid
-from corral.domain.job import CommandSpec, Interpreter
-from corral.domain.lookthrough import Command, commands_of
-from corral.domain.shelltext import TEXT_BYTES_MAX, SimpleCommand, Unreadable, Word, simple_commands
+from corral.domain.job import CommandSpec
+from corral.domain.lookthrough import Command
+from corral.domain.policy_reading import Reading, readings
+from corral.domain.shelltext import TEXT_BYTES_MAX
 
-_KEYS: Final = ("program", "args", "argv", "removes", "writes", "text")
+_KEYS: Final = ("program", "args", "argv", "removes", "changes", "writes", "fed_by", "text")
+ALLOW_LIST_RULE: Final = "allow-list"
+TOO_LONG_RULE: Final = "too-long"
 FILE_PROGRAM: Final = "corral-file"
 """What a policy rule calls the program of a file task: its argv is `corral-file <op> <path>`."""
 _HARMLESS: Final = frozenset({"/dev/null", "/dev/stdout", "/dev/stderr"})
-_SHELLS: Final = frozenset({Interpreter.SH, Interpreter.BASH})
+
+SYSTEM_PATHS: Final = (
+    "/", "/bin/**", "/boot/**", "/dev/**", "/etc/**", "/home", "/lib/**", "/lib32/**", "/lib64/**", "/media", "/mnt", "/opt",
+    "/proc/**", "/root", "/run", "/sbin/**", "/srv", "/sys/**", "/usr/**", "/var", "/var/lib", "/var/log", "/var/spool",
+    "/tmp",  # noqa: S108  # a path to guard, not a place to write to
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +55,34 @@ class PolicyRule:
     args: tuple[str, ...] = ()
     argv: tuple[str, ...] = ()
     removes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    fed_by: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
+
+
+class Mode(StrEnum):
+    """What may run that no rule matches."""
+
+    DENY_LIST = "deny-list"
+    ALLOW_LIST = "allow-list"
+    BY_RULES = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    rules: tuple[PolicyRule, ...] = ()
+    mode: Mode = Mode.BY_RULES
+
+    def __bool__(self) -> bool:
+        return bool(self.rules) or self.mode is Mode.ALLOW_LIST
+
+    @property
+    def strict(self) -> bool:
+        """Whether only what an allow rule matches may run."""
+        return self.mode is Mode.ALLOW_LIST or (
+            self.mode is Mode.BY_RULES and any(not rule.deny for rule in self.rules)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,107 +124,155 @@ def _parse_rule(index: int, rule: Any) -> PolicyRule:
     return PolicyRule(id=name, deny=rule["effect"] == "deny", **globs)
 
 
-def check(spec: CommandSpec, *policies: Sequence[PolicyRule]) -> Verdict:
-    """Whether `spec` may run under every one of `policies`."""
-    if not any(policies):
-        return ALLOWED
-    text = spec.shell if spec.shell is not None else spec.script
-    if text is None:
-        text = " ".join(spec.argv)
-        simple = [SimpleCommand(words=[Word(part) for part in spec.argv])]
-    else:
-        simple = []
-    readable = True
+def parse_policy(data: Any) -> Policy:
+    """The policy of a file: a list of rules, or {"mode", "rules"}. Raises Invalid."""
+    if not isinstance(data, Mapping):
+        return Policy(parse_rules(data))
+    return Policy(parse_rules(data.get("rules")), parse_mode(data.get("mode", "")))
+
+
+def parse_mode(text: Any) -> Mode:
     try:
-        if len(text) > TEXT_BYTES_MAX:
-            raise Unreadable("too long")
-        if not spec.argv and (spec.shell is not None or spec.interpreter in _SHELLS):
-            simple = simple_commands(text)
-        elif not spec.argv:
-            readable = False
-        commands = commands_of(simple, cwd=spec.cwd)
-    except Unreadable:
-        readable = False
-        commands = _crude(text)
-    for policy in policies:
-        verdict = _judge(policy, commands, text, readable)
-        if not verdict.allowed:
-            return verdict
-    return ALLOWED
+        return Mode(text)
+    except ValueError:
+        raise Invalid(
+            f"cannot use {str(text)[:40]!r} as the policy's mode: expected deny-list or allow-list", element="mode"
+        ) from None
+
+
+def check(spec: CommandSpec, *policies: Policy | Sequence[PolicyRule]) -> Verdict:
+    """Whether `spec` may run under every one of `policies`."""
+    asked = [policy for policy in map(_as_policy, policies) if policy]
+    if not asked:
+        return ALLOWED
+    return next((v for v in (judge(r, p) for r in readings(spec) for p in asked) if not v.allowed), ALLOWED)
 
 
 def check_file(
-    op: str, *policies: Sequence[PolicyRule], writes: Sequence[str] = (), removes: Sequence[str] = ()
+    op: str, *policies: Policy | Sequence[PolicyRule], writes: Sequence[str] = (), removes: Sequence[str] = ()
 ) -> Verdict:
     """Whether a file task may do `op` to these paths. For rules it is the command `corral-file <op> <paths>`."""
     command = Command((FILE_PROGRAM, op, *writes, *removes), True, removes=tuple(removes), writes=tuple(writes))
-    text = " ".join(command.words)
-    for policy in policies:
-        verdict = _judge(policy, [command], text, True) if policy else ALLOWED
+    reading = Reading(commands=[command], text=" ".join(command.words))
+    asked = [policy for policy in map(_as_policy, policies) if policy]
+    return next((v for v in (judge(reading, policy) for policy in asked) if not v.allowed), ALLOWED)
+
+
+def _as_policy(policy: Policy | Sequence[PolicyRule]) -> Policy:
+    return policy if isinstance(policy, Policy) else Policy(tuple(policy))
+
+
+def judge(reading: Reading, policy: Policy) -> Verdict:
+    """What one policy says of what was read."""
+    if reading.too_long:
+        return Verdict(
+            False,
+            TOO_LONG_RULE,
+            f"a text over {TEXT_BYTES_MAX >> 10} KiB is not read, so it is refused: bring it out as a file and run that",
+        )
+    if policy.strict and not reading.readable:
+        return Verdict(False, ALLOW_LIST_RULE, "under an allow list a text that cannot be read is refused")
+    if policy.mode is Mode.ALLOW_LIST and reading.is_text:
+        return Verdict(
+            False, ALLOW_LIST_RULE, "only listed commands may run, so no shell text and no script: give it word by word"
+        )
+    for command in reading.commands:
+        verdict = _judge_one(policy, command, reading)
         if not verdict.allowed:
             return verdict
-    return ALLOWED
-
-
-def _judge(policy: Sequence[PolicyRule], commands: Sequence[Command], text: str, readable: bool) -> Verdict:
-    strict = any(not rule.deny for rule in policy)
-    if strict and not readable:
-        return Verdict(False, "allow-list", "under an allow list a text that cannot be read is refused")
-    for command in commands:
-        rule = next((rule for rule in policy if _matches(rule, command, text)), None)
-        shown = " ".join(command.words)[:80]
-        if rule is None:
-            if strict:
-                return Verdict(False, "allow-list", f"no rule allows {shown!r}")
-        elif rule.deny:
-            return Verdict(False, rule.id, f"rule {rule.id!r} refuses {shown!r}")
-        elif unasked := [path for path in command.writes if path not in _HARMLESS and not _any_glob(rule.writes, path)]:
-            return Verdict(
-                False, "allow-list", f"rule {rule.id!r} allows {shown!r}, but not to write to {unasked[0]!r}"
-            )
-        elif not command.literal:
-            return Verdict(
-                False, "allow-list", f"{shown!r} is only known when it runs; an allow list needs plain words"
-            )
-    if not commands and strict:
-        return Verdict(False, "allow-list", "no rule allows an empty command")
-    if not commands:
-        rule = next((r for r in policy if r.deny and _only_text(r) and _any_glob(r.text, text)), None)
+    if not reading.commands and policy.strict:
+        return Verdict(False, ALLOW_LIST_RULE, "no rule allows an empty command")
+    if not reading.commands:
+        rule = next((r for r in policy.rules if r.deny and _only_text(r) and _any_glob(r.text, reading.text)), None)
         if rule is not None:
             return Verdict(False, rule.id, f"rule {rule.id!r} refuses this text")
     return ALLOWED
 
 
+def _judge_one(policy: Policy, command: Command, reading: Reading) -> Verdict:
+    shown = " ".join(command.words)[:80]
+    hidden = " (look-alike characters taken for what they look like)" if reading.folded else ""
+    for rule in policy.rules:
+        if not _matches(rule, command, reading.text):
+            continue
+        if rule.deny:
+            return Verdict(False, rule.id, f"rule {rule.id!r} refuses {shown!r}{hidden}")
+        beyond = _beyond(rule, command, shown)
+        if not beyond:
+            return ALLOWED
+        if policy.strict:
+            return Verdict(False, ALLOW_LIST_RULE, beyond)
+    return Verdict(False, ALLOW_LIST_RULE, f"no rule allows {shown!r}") if policy.strict else ALLOWED
+
+
+def _beyond(rule: PolicyRule, command: Command, shown: str) -> str:
+    """Why an allow rule does not cover a command that it matches; empty when it does."""
+    asked = [path for path in command.writes if path not in _HARMLESS and not _any_glob(rule.writes, path)]
+    if asked:
+        return f"rule {rule.id!r} allows {shown!r}, but not to write to {asked[0]!r}"
+    if not command.literal:
+        return f"{shown!r} is only known when it runs; an allow list needs plain words"
+    for what, paths, named in (("remove", command.removes, rule.removes), ("change", command.changes, rule.changes)):
+        # an argv names every word; anything looser has to name the paths
+        if named and (other := [path for path in paths if not inside(path, named)]):
+            return f"rule {rule.id!r} allows {shown!r}, but not to {what} {other[0]!r}"
+    return ""
+
+
 def _only_text(rule: PolicyRule) -> bool:
-    return not (rule.program or rule.args or rule.argv or rule.removes or rule.writes)
+    return not (rule.program or rule.args or rule.argv or rule.removes or rule.changes or rule.writes or rule.fed_by)
 
 
 def _matches(rule: PolicyRule, command: Command, text: str) -> bool:
-    if rule.program and not _any_glob(rule.program, command.program):
+    if rule.program and not _program(rule, command.program):
         return False
-    if rule.args and not any(_any_glob(rule.args, word) for word in command.words[1:]):
-        return False
+    if rule.args:
+        hits = [_any_glob(rule.args, word) for word in command.words[1:]]
+        if not (any(hits) if rule.deny else all(hits)):
+            return False
     if rule.argv and not _argv(rule.argv, command.words):
         return False
     if rule.removes and not any(under(path, rule.removes) for path in command.removes):
         return False
-    if rule.writes and not any(_any_glob(rule.writes, path) for path in command.writes):
+    if rule.changes and not any(under(path, rule.changes) for path in command.changes):
+        return False
+    if rule.writes and rule.deny and not any(_written(rule.writes, path) for path in command.writes):
+        return False
+    if rule.fed_by and not any(_any_glob(rule.fed_by, name) for name in command.fed_by):
         return False
     return not rule.text or _any_glob(rule.text, text)
 
 
+def _program(rule: PolicyRule, program: str) -> bool:
+    if _any_glob(rule.program, program):
+        return True
+    # `/sbin/reb*t`: the shell makes a name of it, which a deny rule has to expect
+    return rule.deny and any(c in program for c in "*?[") and any(shell_glob(program, name) for name in rule.program)
+
+
+def _written(globs: Sequence[str], path: str) -> bool:
+    return _any_glob(globs, path) or (
+        any(c in path for c in "*?[") and any(shell_glob(path, pattern.replace("*", "a")) for pattern in globs)
+    )
+
+
 def _argv(globs: Sequence[str], words: Sequence[str]) -> bool:
+    if not words:
+        return False
     if globs[-1] == "**":
         globs = globs[:-1]
         words = words[: len(globs)]
     if len(globs) != len(words):
         return False
+    if not globs:
+        return True
     first = words[0] if "/" in globs[0] else posixpath.basename(words[0])
     return glob(globs[0], first) and all(map(glob, globs[1:], words[1:]))
 
 
 def under(path: str, roots: Iterable[str]) -> bool:
     """Whether removing `path` removes something of `roots` (`/x/**` = all below /x too)."""
+    pattern = any(c in path for c in "*?[")
     for root in roots:
         base = root.removesuffix("/**") or "/"
         # removing a folder removes all that is in it: a parent of a guarded path counts as the path
@@ -191,7 +280,27 @@ def under(path: str, roots: Iterable[str]) -> bool:
             return True
         if base != root and path.startswith(base.rstrip("/") + "/"):
             return True
+        if pattern and base != "/" and _reaches(path, base, below=base != root):
+            return True
     return False
+
+
+def _reaches(path: str, base: str, *, below: bool) -> bool:
+    """Whether a path with `*`, `?` or `[…]` in it may be `base` or a parent of it; with `below`, or something in it."""
+    asked, guarded = path.strip("/").split("/"), base.strip("/").split("/")
+    if len(asked) > len(guarded) and not below:
+        return False
+    return all(shell_glob(a, g) for a, g in zip(asked, guarded, strict=False))
+
+
+def inside(path: str, roots: Iterable[str]) -> bool:
+    """Whether `path` is one of `roots`, or with `/x/**` lies below it; a pattern or an unknown part is never inside."""
+    if any(c in path for c in "*?[$"):
+        return False
+    return any(
+        path == root.removesuffix("/**") or (root.endswith("/**") and path.startswith(root.removesuffix("**")))
+        for root in roots
+    )
 
 
 def _any_glob(globs: Iterable[str], text: str) -> bool:
@@ -216,51 +325,3 @@ def glob(pattern: str, text: str) -> bool:
         else:
             return False
     return pattern[p:].strip("*") == ""
-
-
-def _crude(text: str) -> list[Command]:
-    """What is left of an unreadable text: every line and every piece between operators, split at blanks."""
-    for mark in ";&|()`\n":
-        text = text.replace(mark, "\n")
-    simple = [
-        SimpleCommand(words=[Word(part.strip("'\""), False) for part in line.split()])
-        for line in text.split("\n")
-        if line.strip()
-    ]
-    try:
-        return commands_of(simple, cwd=None)
-    except Unreadable:
-        return []
-
-
-def _deny(name: str, **match: Sequence[str]) -> dict[str, Any]:
-    return {"id": name, "effect": "deny", "match": {key: list(value) for key, value in match.items()}}
-
-
-SYSTEM_PATHS: Final = (
-    "/", "/bin/**", "/boot/**", "/dev/**", "/etc/**", "/home", "/lib/**", "/lib32/**", "/lib64/**", "/media", "/mnt", "/opt",
-    "/proc/**", "/root", "/run", "/sbin/**", "/srv", "/sys/**", "/usr/**", "/var", "/var/lib", "/var/log", "/var/spool",
-    "/tmp",  # noqa: S108  # a path to guard, not a place to write to
-)  # fmt: skip
-_DEVICES: Final = (
-    "/dev/sd*", "/dev/vd*", "/dev/xvd*", "/dev/nvme*", "/dev/hd*", "/dev/mmcblk*", "/dev/mapper/*", "/dev/md*", "/dev/dm-*",
-    "/dev/loop*", "/dev/disk/*", "/dev/mem", "/dev/kmem", "/dev/port",
-)  # fmt: skip
-
-DEMO_RULES: Final[Sequence[Mapping[str, Any]]] = (
-    _deny("no-power-off", program=("shutdown", "reboot", "halt", "poweroff", "kexec")),
-    _deny("no-power-off-init", program=("init", "telinit"), args=("0", "1", "6", "s", "S", "q", "u")),
-    _deny(
-        "no-power-off-systemctl",
-        program=("systemctl", "loginctl"),
-        args=("reboot", "poweroff", "halt", "kexec", "soft-reboot", "suspend", "hibernate", "hybrid-sleep",
-              "suspend-then-hibernate", "rescue", "emergency", "exit", "reboot.target", "poweroff.target", "halt.target",
-              "rescue.target", "emergency.target"),
-    ),
-    _deny("no-sysrq", writes=("/proc/sysrq-trigger",)),
-    _deny("no-mkfs", program=("mkfs", "mkfs.*", "mke2fs", "mkswap", "wipefs", "blkdiscard", "fdisk", "sfdisk", "cfdisk",
-                              "sgdisk", "gdisk", "parted", "mkntfs", "mkdosfs")),
-    _deny("no-raw-disk", writes=_DEVICES),
-    _deny("no-system-removal", removes=SYSTEM_PATHS),
-)  # fmt: skip
-"""What the demo nodes of `corral up` refuse: they ARE this machine."""

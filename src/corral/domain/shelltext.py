@@ -1,208 +1,347 @@
 """Which simple commands a shell text would run, as far as that can be read without running it.
 
-A lexer for the POSIX grammar's surface: quotes, escapes, comments, operators, redirections, assignments, command
-substitution, here-documents (their bodies are data, their substitutions are not). It never expands anything: a word that holds
-an expansion is marked `literal=False`. One pass with one compiled pattern, nested texts at most DEPTH deep and each read once,
-so the time is linear in the text; what is deeper or longer is `Unreadable`, and the policy decides what that means.
+A lexer for the surface of the POSIX grammar and the bash words people use: quotes, escapes, comments, operators, redirections,
+here-documents, substitutions, braces. It runs nothing. What a text itself says is put in its place (`x=rm; $x`, `$(echo rm)`,
+`${x:-rm}`, `$IFS`); a word that holds anything else is marked `literal=False` and has a `$` there. One pass with one compiled
+pattern, nested texts at most DEPTH deep, and a Budget over all that is put in, so the time is linear in the text; what is deeper
+or longer is `Unreadable`, and the policy decides what that means.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from corral.domain.shelltokens import QUOTED, TOKEN, SimpleCommand, Word
+from corral.domain.shellwords import (
+    Budget,
+    Unreadable,
+    Variables,
+    braces,
+    c_unescaped,
+    echoed,
+    parameter,
+)
+
 TEXT_BYTES_MAX: Final = 64 << 10
 DEPTH: Final = 8
+PARENTHESES_MAX: Final = 256
+PIPELINE_MAX: Final = 32
+MAKERS_MAX: Final = 256
+FORK_BOMB: Final = "fork-bomb"
+"""What a function that pipes into itself is called."""
 
-_TOKEN: Final = re.compile(
-    r"""
-      (?P<space>(?:[ \t\r]|\\\n)+)
-    | (?P<newline>\n)
-    | (?P<comment>(?<![^\s;&|()])\#[^\n]*)
-    | (?P<redirect>[0-9]*(?:<<-|<<<|<<|>>|<>|>\||<&|>&|&>>|&>|<(?!\()|>(?!\()))
-    | (?P<end>;;&|;;|;&|&&|\|\||\|&|[;&|()]|[<>]\()
-    | (?P<single>'[^']*')
-    | (?P<dollar_single>\$'(?:[^'\\]|\\.)*')
-    | (?P<double>\$?"(?:[^"\\]|\\.)*")
-    | (?P<escape>\\.)
-    | (?P<back>`(?:[^`\\]|\\.)*`)
-    | (?P<open>\$\(\(?)
-    | (?P<brace>\$\{[^}]*\})
-    | (?P<plain>[^\s'"\\`$;&|()<>\#]+|[\#$])
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
+_ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=(.*)", re.DOTALL)
+_DECLARES: Final = frozenset({"export", "readonly", "local", "declare", "typeset"})
 _KEYWORDS: Final = frozenset(
     {"if", "then", "else", "elif", "fi", "while", "until", "do", "done", "!", "{", "}", "time", "coproc", "function"}
 )
 _BACKSLASH: Final = re.compile(r"\\(.)", re.DOTALL)
-_C_ESCAPE: Final = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
-_C_NAMES: Final = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "v": "\v"}
-
-
-class Unreadable(ValueError):
-    """A text this lexer cannot follow: unbalanced quotes, nested too deep, too long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One word after quote removal. Not `literal` = part of it is only known when it runs."""
-
-    text: str
-    literal: bool = True
+_IN_DOUBLE: Final = re.compile(r'\\([$`"\\\n])')
 
 
 @dataclass(slots=True)
-class SimpleCommand:
-    """Words (without assignments) and redirection targets of one simple command; `writes` are those opened for writing."""
+class _Here:
+    """Where the reader is: the command and word at hand, and in which kind of parenthesis. Put aside while an inner one is read."""
 
-    words: list[Word] = field(default_factory=list)
-    writes: list[Word] = field(default_factory=list)
-    assignments: list[str] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.words or self.writes)
-
-
-class Budget:
-    """How many characters may still be read for one task, nested texts included: what keeps the whole check linear."""
-
-    def __init__(self, left: int = 4 * TEXT_BYTES_MAX) -> None:
-        self._left = left
-
-    def spend(self, characters: int) -> None:
-        self._left -= characters + 1
-        if self._left < 0:
-            raise Unreadable("too much nested text")
+    kind: str = "text"
+    begun: int = 0
+    """How many commands there were before it."""
+    command: SimpleCommand = field(default_factory=SimpleCommand)
+    pipeline: list[SimpleCommand] = field(default_factory=list)
+    parts: list[str] | None = None
+    literal: bool = True
+    quoted: bool = False
+    double: bool = False
+    """Inside double quotes."""
+    redirect: str = ""
+    function: bool = False
+    """The next word is the name of a function."""
+    cases: int = 0
+    pattern: bool = False
+    """Inside `case`, where a `)` ends a pattern and nothing else."""
 
 
-def simple_commands(text: str, depth: int = 0, budget: Budget | None = None) -> list[SimpleCommand]:
+def simple_commands(
+    text: str, depth: int = 0, budget: Budget | None = None, variables: Variables | Mapping[str, str] | None = None
+) -> list[SimpleCommand]:
     """Every simple command in `text`, in order, those inside substitutions included. Raises Unreadable."""
-    budget = budget or Budget()
+    budget = budget or Budget(4 * TEXT_BYTES_MAX)
     budget.spend(len(text))
     if len(text) > TEXT_BYTES_MAX:
         raise Unreadable(f"longer than {TEXT_BYTES_MAX} characters")
     if depth > DEPTH:
         raise Unreadable(f"nested deeper than {DEPTH}")
-    return _Reader(text, depth, budget).read()
+    known = variables if isinstance(variables, Variables) else Variables(variables or {})
+    return _Reader(text, depth, budget, known).read()
 
 
 class _Reader:
-    def __init__(self, text: str, depth: int, budget: Budget) -> None:
+    def __init__(self, text: str, depth: int, budget: Budget, variables: Variables) -> None:
         self._text = text
         self._depth = depth
         self._budget = budget
+        self._variables = variables
         self._out: list[SimpleCommand] = []
-        self._nested: list[str] = []
-        self._command = SimpleCommand()
-        self._parts: list[str] | None = None
-        self._literal = True
-        self._quoted = False
-        self._redirect = ""
-        self._heredocs: list[tuple[str, bool, bool]] = []
+        self._here = _Here()
+        self._around: list[_Here] = []
+        self._heredocs: list[tuple[SimpleCommand, str, bool, bool]] = []
+        self._functions: set[str] = set()
+        self._makers = variables.makers
+        self._last = ""
 
     def read(self) -> list[SimpleCommand]:
         position, text = 0, self._text
         while position < len(text):
-            match = _TOKEN.match(text, position)
+            match = (QUOTED if self._here.double else TOKEN).match(text, position)
             if match is None:
                 raise Unreadable(f"cannot read {text[position : position + 20]!r}")
             position = match.end()
             kind = match.lastgroup or ""
             if kind == "newline":
-                self._end_command()
+                self._end_command("\n")
                 position = self._skip_heredocs(position)
             else:
                 self._token(kind, match.group())
-        self._end_command()
-        for inner in self._nested:
-            self._out += simple_commands(inner, self._depth + 1, self._budget)
+            self._last = match.group()
+        if self._here.double:
+            raise Unreadable("a quote that never ends")
+        self._end_command(";")
+        while self._around:
+            self._close()
+            if self._here.double:
+                raise Unreadable("a quote that never ends")
+            self._end_command(";")
         return self._out
+
+    # --- tokens -------------------------------------------------------------------------------------------------------
 
     def _token(self, kind: str, token: str) -> None:
         if kind in ("space", "comment"):
             self._end_word()
         elif kind == "end":
-            self._end_command()
+            self._operator(token)
         elif kind == "redirect":
             self._end_word()
-            self._redirect = token.lstrip("0123456789")
-        elif kind == "open":
-            # the words inside are read in place, as commands of their own; the closing ')' ends them
+            # in arithmetic << is a shift: taking the next lines for a body would hide them
+            shift = self._here.kind == "arithmetic" and "<<" in token
+            self._here.redirect = "" if shift else token.lstrip("0123456789")
+        elif kind in ("open", "process"):
             self._add("", literal=False)
-            self._end_command()
+            self._open("word")
+            if token == "$((":  # a token of a language
+                self._open("arithmetic")
         elif kind == "back":
-            self._nested.append(_BACKSLASH.sub(r"\1", token[1:-1]))
-            self._add("", literal=False)
-        elif kind in ("single", "dollar_single", "double", "escape"):
-            self._quoted_part(kind, token)
-        elif kind == "brace" or token == "$":
-            self._add("$", literal=False)
-            if kind == "brace" and ("$(" in token or "`" in token):
-                self._substitutions(token[2:-1])
+            inner = _BACKSLASH.sub(r"\1", token[1:-1])
+            self._substitute(inner)
+        elif kind in ("brace", "name"):
+            self._expand(token)
+        elif kind == "plain":
+            self._plain(token)
         else:
-            self._add(token)
+            self._quote(kind, token)
 
-    def _quoted_part(self, kind: str, token: str) -> None:
+    def _quote(self, kind: str, token: str) -> None:
         if kind == "single":
             self._add(token[1:-1])
         elif kind == "dollar_single":
-            self._add(_C_ESCAPE.sub(_c_escape, token[2:-1]))
-        elif kind == "double":
-            self._double(token[token.index('"') + 1 : -1])
+            self._add(c_unescaped(token[2:-1]))
+        elif kind == "escape":
+            self._add(_IN_DOUBLE.sub(r"\1", token).replace("\\\n", "") if self._here.double else token[1:])
+        elif kind == "text":
+            self._add(token)
         else:
-            self._add(token[1:])
-        self._quoted = True
+            self._add("")
+            self._here.double = kind == "quote"
+        self._here.quoted = True
 
-    def _double(self, inside: str) -> None:
-        literal = "$" not in inside.replace("\\$", "") and "`" not in inside.replace("\\`", "")
-        self._add(re.sub(r'\\([$`"\\\n])', r"\1", inside), literal=literal)
-        if not literal:
-            self._substitutions(inside)
+    def _operator(self, token: str) -> None:
+        here = self._here
+        if token == "(":  # a token of a language
+            if here.pattern:
+                self._end_word()
+                return
+            self._end_word()
+            if here.command.words:
+                self._functions.add(here.command.words[-1].text)
+            self._end_command("(")
+            self._open("arithmetic" if self._last == "(" else "commands")
+        elif token == ")":  # a token of a language
+            self._end_command(";")
+            if here.pattern:
+                here.pattern = False
+            else:
+                self._close()
+        else:
+            self._end_command(token)
+            here.pattern = here.pattern or (bool(here.cases) and token in (";;", ";&", ";;&"))
 
-    def _substitutions(self, inside: str) -> None:
-        """Find `$(…)` and backquotes in quoted or here-document text; what follows an open `$(` is read as commands."""
-        start = inside.find("$(")
-        if start >= 0:
-            self._nested.append(inside[start + 2 :].replace('\\"', '"'))
-        parts = inside.split("`")
-        self._nested.extend(parts[1::2])
+    def _open(self, kind: str) -> None:
+        if len(self._around) > PARENTHESES_MAX:
+            raise Unreadable("too many parentheses")
+        before = self._here.pipeline if kind == "commands" else []
+        self._around.append(self._here)
+        self._here = _Here(kind=kind, begun=len(self._out), pipeline=list(before))
+
+    def _close(self) -> None:
+        """A `)`: the commands it ends become part of what is around them. One too many only ends a command."""
+        if not self._around:
+            return
+        inner = self._out[self._here.begun :]
+        kind, self._here = self._here.kind, self._around.pop()
+        if kind == "word":
+            self._put(inner)
+        else:
+            self._here.pipeline = [*self._here.pipeline, *inner]
+
+    def _put(self, inner: list[SimpleCommand]) -> None:
+        """Put what these commands print where they stand, as far as it is known."""
+        self._here.command.inside.extend(inner)
+        text = echoed([w.text for w in inner[0].words]) if len(inner) == 1 and _plain_words(inner[0]) else None
+        if text is None:
+            self._add("$", literal=False)
+        else:
+            self._budget.spend(len(text))
+            self._insert(text)
+
+    def _substitute(self, text: str) -> None:
+        inner = simple_commands(text, self._depth + 1, self._budget, self._variables)
+        self._out += inner
+        self._put(inner)
+
+    def _expand(self, token: str) -> None:
+        """`$name` or `${…}`: its value where the text gives it, a `$` where not."""
+        found = parameter(token, self._variables)
+        if "$(" in token[1:] or "`" in token:
+            start = token.find("$(", 1)
+            inside = token[start + 2 : -1] if start > 0 else token.partition("`")[2].rpartition("`")[0]
+            inner = simple_commands(inside, self._depth + 1, self._budget, self._variables)
+            self._out += inner
+            self._here.command.inside.extend(inner)
+        if found.separator and not self._here.double:
+            self._end_word()
+        elif found.values is None:
+            self._here.command.inside.extend(self._makers.get(token.strip("${}"), ()))
+            self._add("$" if found.shown else "", literal=False)
+        else:
+            self._budget.spend(sum(map(len, found.values)))
+            for index, value in enumerate(found.values):
+                if index:
+                    self._end_word()
+                self._insert(value)
+
+    def _insert(self, text: str) -> None:
+        """What an expansion gives; outside quotes its blanks separate words."""
+        if self._here.double or not any(c.isspace() for c in text):
+            self._add(text, literal=False)
+            return
+        if text[0].isspace():
+            self._end_word()
+        for index, piece in enumerate(text.split()):
+            if index:
+                self._end_word()
+            self._add(piece, literal=False)
+        if text[-1].isspace():
+            self._end_word()
+
+    def _plain(self, token: str) -> None:
+        words = braces(token) if self._here.parts is None and "{" in token else [token]
+        if len(words) > 1:
+            self._budget.spend(sum(map(len, words)))
+        for index, word in enumerate(words):
+            if index:
+                self._end_word()
+            self._add(word, literal=word != "$")
+
+    # --- words and commands -------------------------------------------------------------------------------------------
 
     def _add(self, text: str, *, literal: bool = True) -> None:
-        if self._parts is None:
-            self._parts, self._literal, self._quoted = [], True, False
-        self._parts.append(text)
-        self._literal = self._literal and literal
+        here = self._here
+        if here.parts is None:
+            here.parts, here.literal, here.quoted = [], True, False
+        here.parts.append(text)
+        here.literal = here.literal and literal
 
     def _end_word(self) -> None:
-        if self._parts is None:
+        here = self._here
+        if here.parts is None:
             return
-        word = Word("".join(self._parts), self._literal)
-        self._parts = None
-        if self._redirect:
-            redirect, self._redirect = self._redirect, ""
-            if redirect in ("<<", "<<-"):
-                self._heredocs.append((word.text, redirect == "<<-", self._quoted))
-            elif ">" in redirect and not (redirect == ">&" and (word.text.isdigit() or word.text == "-")):
-                self._command.writes.append(word)
-        elif not self._command.words and _ASSIGNMENT.match(word.text):
-            self._command.assignments.append(word.text)
-        elif not self._command.words and word.text in _KEYWORDS:
-            pass
+        word = Word("".join(here.parts), here.literal)
+        here.parts = None
+        command = here.command
+        if here.redirect:
+            self._redirected(word)
+        elif not command.words and (found := _ASSIGNMENT.match(word.text)):
+            command.assignments.append(word.text)
+            self._variables.set(found.group(1), found.group(3), more=bool(found.group(2)))
+            self._made_by(found.group(1), command.inside)
+        elif command.words or here.quoted or word.text not in _KEYWORDS:
+            if here.function:
+                self._functions.add(word.text)
+                here.function = False
+            else:
+                command.words.append(word)
         else:
-            self._command.words.append(word)
+            here.function = word.text == "function"
 
-    def _end_command(self) -> None:
+    def _made_by(self, name: str, commands: Sequence[SimpleCommand]) -> None:
+        """Remember which commands an unknown value comes from."""
+        if commands and len(self._makers) < MAKERS_MAX:
+            self._makers[name] = tuple(commands[-PIPELINE_MAX:])
+
+    def _redirected(self, word: Word) -> None:
+        redirect, self._here.redirect = self._here.redirect, ""
+        if redirect in ("<<", "<<-"):
+            self._heredocs.append((self._here.command, word.text, redirect == "<<-", self._here.quoted))
+        elif redirect == "<<<":
+            self._here.command.given.append(word)
+        elif ">" in redirect and not (redirect == ">&" and (word.text.isdigit() or word.text == "-")):
+            self._here.command.writes.append(word)
+
+    def _end_command(self, operator: str) -> None:
         self._end_word()
-        self._redirect = ""
-        if self._command:
-            self._out.append(self._command)
-        self._command = SimpleCommand()
+        here = self._here
+        here.redirect = ""
+        command, here.command = here.command, SimpleCommand()
+        if command or command.given:
+            command.before = list(here.pipeline)
+            self._out.append(command)
+            self._learn(command)
+        if operator in ("|", "|&"):
+            if command:
+                here.pipeline = [*here.pipeline, command][-PIPELINE_MAX:]
+        elif operator != "(" and (command or operator != "\n"):
+            # a newline behind `|` goes on with the pipeline
+            here.pipeline = []
+
+    def _learn(self, command: SimpleCommand) -> None:
+        """What later words may refer to."""
+        texts = [word.text for word in command.words]
+        name = texts[0] if texts else ""
+        if name in _DECLARES:
+            for text in texts[1:]:
+                if found := _ASSIGNMENT.match(text):
+                    self._variables.set(found.group(1), found.group(3), more=bool(found.group(2)))
+        elif name == "set" and "--" in texts:
+            self._variables.positional(texts[texts.index("--") + 1 :])
+        elif name in ("for", "select") and len(texts) > 3 and texts[2] == "in":
+            self._variables.loop(texts[1], texts[3:])
+        elif name == "read":
+            for text in texts[1:]:
+                self._made_by(text, [*command.before, *command.inside])
+        elif name == "case":
+            self._here.cases += 1
+            self._here.pattern = True
+        elif name == "esac":
+            self._here.cases = max(0, self._here.cases - 1)
+            self._here.pattern = False
+        if name in self._functions and any(b.words and b.words[0].text == name for b in command.before):
+            self._out.append(SimpleCommand(words=[Word(FORK_BOMB)]))
 
     def _skip_heredocs(self, position: int) -> int:
-        for delimiter, tabs, quoted in self._heredocs:
+        for command, delimiter, tabs, quoted in self._heredocs:
             lines: list[str] = []
             while position < len(self._text):
                 end = self._text.find("\n", position)
@@ -213,17 +352,20 @@ class _Reader:
                     break
                 lines.append(line)
             body = "\n".join(lines)
+            command.given.append(Word(body, quoted or "$" not in body))
             # a quoted delimiter makes the body plain data
             if not quoted and ("$(" in body or "`" in body):
-                self._substitutions(body)
+                self._in_body(body)
         self._heredocs.clear()
         return position
 
+    def _in_body(self, body: str) -> None:
+        start = body.find("$(")
+        if start >= 0:
+            self._out += simple_commands(body[start + 2 :], self._depth + 1, self._budget, self._variables)
+        for part in body.split("`")[1::2]:
+            self._out += simple_commands(part, self._depth + 1, self._budget, self._variables)
 
-def _c_escape(match: re.Match[str]) -> str:
-    what = match.group(1)
-    if what[0] == "x" and len(what) > 1:
-        return chr(int(what[1:], 16))
-    if what[0] in "01234567":
-        return chr(int(what, 8) & 0xFF)
-    return _C_NAMES.get(what, what)
+
+def _plain_words(command: SimpleCommand) -> bool:
+    return not command.before and not command.inside and all("$" not in word.text for word in command.words)

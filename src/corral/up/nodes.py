@@ -10,7 +10,7 @@ from pathlib import Path
 
 from corral.agent.config import StateDir
 from corral.domain.errors import Unavailable
-from corral.domain.policy import DEMO_RULES
+from corral.domain.policy_shipped import SHIPPED
 from corral.runtime.clock import Clock
 from corral.runtime.files import private_dir, write_atomic
 from corral.up.child import Child
@@ -54,7 +54,7 @@ def enrolled_at(state: StateDir, server_url: str) -> bool:
 
 def prepare(state: StateDir) -> None:
     private_dir(state.root)
-    write_atomic(state.policy, json.dumps({"rules": list(DEMO_RULES)}, indent=1).encode(), durable=False)
+    write_atomic(state.policy, json.dumps({"rules": list(SHIPPED)}, indent=1).encode(), durable=False)
 
 
 async def stop_leftovers(states: Sequence[StateDir], clock: Clock) -> None:

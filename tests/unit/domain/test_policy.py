@@ -10,17 +10,19 @@ from hypothesis import strategies as st
 
 from corral.domain.errors import Invalid
 from corral.domain.job import CommandSpec, Interpreter
-from corral.domain.policy import DEMO_RULES, check, glob, parse_rules
-from corral.domain.shelltext import Unreadable, simple_commands
+from corral.domain.policy import check, glob, parse_rules
+from corral.domain.policy_shipped import SHIPPED
+from corral.domain.shelltext import simple_commands
+from corral.domain.shellwords import Unreadable
 
 FOLDER = Path(__file__).parents[2] / "golden" / "policy"
-DEMO = parse_rules(DEMO_RULES)
+DEMO = parse_rules(SHIPPED)
 
 
 def cases():
     for path in sorted(FOLDER.glob("*.json")):
         data = json.loads(path.read_text())
-        rules = DEMO if data["rules"] == "demo" else parse_rules(data["rules"])
+        rules = DEMO if data["rules"] in ("demo", "shipped") else parse_rules(data["rules"])
         for case in data["cases"]:
             what = {k: v for k, v in case.items() if k != "refused_by"}
             yield pytest.param(rules, what, case["refused_by"], id=f"{path.stem}: {json.dumps(what)[:60]}")
@@ -29,7 +31,12 @@ def cases():
 @pytest.mark.parametrize(("rules", "what", "refused_by"), list(cases()))
 def test_golden_case(rules, what, refused_by):
     interpreter = Interpreter(what.pop("interpreter", "sh"))
-    spec = CommandSpec(**{**what, "argv": tuple(what.get("argv", ()))}, interpreter=interpreter)
+    stdin = what.pop("stdin", None)
+    spec = CommandSpec(
+        **{**what, "argv": tuple(what.get("argv", ()))},
+        interpreter=interpreter,
+        stdin=None if stdin is None else stdin.encode(),
+    )
     verdict = check(spec, rules)
     assert (verdict.allowed, verdict.rule) == (not refused_by, refused_by), verdict.why
 

@@ -9,7 +9,6 @@ from typing import Any, Final, Protocol
 
 from corral.domain.access import EVERYWHERE, Grant, selectors
 
-
 STAGE_KIND: Final = "rollout"
 BACK_KIND: Final = "rollback"
 GATE_KIND: Final = "gate"

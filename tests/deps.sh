@@ -1,18 +1,18 @@
 #!/bin/sh
 # Debian packages the tests want. As root on Debian they are installed, starting no service; elsewhere this says what is left out.
 set -u
-wanted="postgresql-15 mariadb-server util-linux iproute2"
+wanted="postgresql-15 mariadb-server clickhouse-server util-linux iproute2"
 missing=""
 for package in $wanted; do
 	dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
-	echo "deps: not Debian: tests marked 'postgres' and 'mariadb' need PostgreSQL 15 and MariaDB on PATH and are left out without them"
+	echo "deps: not Debian: tests marked 'postgres', 'mariadb' and 'clickhouse' need those servers on PATH and are left out without them"
 	exit 0
 fi
 if [ "$(id -u)" != 0 ]; then
-	echo "deps: not root: tests marked 'postgres' or 'mariadb' are left out unless you run: sudo apt-get install$missing"
+	echo "deps: not root: tests marked 'postgres', 'mariadb' or 'clickhouse' are left out unless you run: sudo apt-get install$missing"
 	exit 0
 fi
 # A test machine gets no cluster and no running service from the package; the tests start their own in a temporary folder.

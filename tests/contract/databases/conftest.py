@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from corral.testing import mariadb, postgres
+from corral.testing import clickhouse, mariadb, postgres
 
 SECONDS = 30.0
 
@@ -159,3 +159,30 @@ class Unchecked(Child):
 @pytest.fixture
 def unchecked() -> Callable[[Child], Child]:
     return lambda child: Unchecked(child.kind, child.connection, child.directory)
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server() -> Iterator[clickhouse.ClickhouseServer]:
+    if clickhouse.program() is None:
+        pytest.skip(f"ClickHouse is not installed: {clickhouse.INSTALL}")
+    with clickhouse.running() as server:
+        yield server
+
+
+@pytest.fixture
+def ch(clickhouse_server: clickhouse.ClickhouseServer, tmp_path: Path) -> Child:
+    """A child on an empty ClickHouse database, as its superuser."""
+    database = f"t{tmp_path.name.replace('-', '_')}"[:60]
+    clickhouse_server.sql(f"create database if not exists {database}")
+    connection = {
+        "name": "facts",
+        "engine": "clickhouse",
+        "host": "127.0.0.1",
+        "port": clickhouse_server.port,
+        "database": database,
+        "user": "ana",
+        "password": "s3cret",
+        "tls": {},
+        "options": {},
+    }
+    return Child("clickhouse", connection, tmp_path)

@@ -7,6 +7,9 @@ from typing import Final
 from corral.domain.executors import sqltask
 from corral.domain.executors.contract import ExecutorKind
 
+READS: Final = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN"})
+"""First words a read-only task may begin with; what they may do is up to the setting readonly=1 they run with."""
+
 KIND: Final = ExecutorKind(
     name="clickhouse",
     summary="SQL on a ClickHouse database",

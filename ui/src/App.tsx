@@ -1,15 +1,19 @@
 // Which page an address means. Who is not logged in sees the login; whose session runs out sees it above what he typed.
 import { useQueryClient } from "@tanstack/react-query";
 import { Suspense, useEffect, useState } from "react";
-import { Navigate, Route, Routes } from "react-router";
+import { useTranslation } from "react-i18next";
+import { Route, Routes } from "react-router";
 import { onSessionOver, Problem } from "./api/client";
 import { useMe } from "./data/session";
-import { Loading, Trouble } from "./kit/asked";
+import { Empty, Loading, Trouble } from "./kit/asked";
 import { Login } from "./shell/Login";
 import { Shell } from "./shell/Shell";
+import { NodePage } from "./pages/Node";
 import { Nodes } from "./pages/Nodes";
+import { Overview } from "./pages/Overview";
 
 export function App() {
+  const { t } = useTranslation();
   const me = useMe();
   const client = useQueryClient();
   const [over, setOver] = useState(false);
@@ -18,7 +22,13 @@ export function App() {
     if (me.isSuccess && !me.isError) setOver(false);
   }, [me.isSuccess, me.isError, me.dataUpdatedAt]);
   if (me.data === undefined) {
-    if (me.error instanceof Problem && me.error.status === 401) return <Login />;
+    if (me.error instanceof Problem && me.error.status === 401) {
+      return (
+        <main>
+          <Login />
+        </main>
+      );
+    }
     if (me.error) {
       return (
         <main className="login">
@@ -35,13 +45,15 @@ export function App() {
       <Suspense fallback={<Loading />}>
         <Routes>
           <Route element={<Shell />}>
+            <Route path="/" element={<Overview />} />
             <Route path="/nodes" element={<Nodes />} />
-            <Route path="*" element={<Navigate to="/nodes" replace />} />
+            <Route path="/nodes/:node" element={<NodePage />} />
+            <Route path="*" element={<Empty title={t("kit.no_page")} />} />
           </Route>
         </Routes>
       </Suspense>
       {over && (
-        <dialog open className="over">
+        <dialog open className="over" aria-label={t("login.title")}>
           <Login />
         </dialog>
       )}

@@ -3,6 +3,9 @@ import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Problem } from "../api/client";
 
+/** Up to this length the field itself shows what the caret points at. */
+const FITS = 90;
+
 interface Props {
   value: string;
   onChange: (value: string) => void;
@@ -62,8 +65,7 @@ function SelectorTrouble({ problem }: { problem: Problem }) {
     <div role="alert" className="small" style={{ marginTop: 4 }}>
       {column !== null && (
         <pre className="caret" aria-hidden="true">
-          {text}
-          {"\n"}
+          {text.length > FITS && `${text}\n`}
           {" ".repeat(Math.max(0, column - 1))}^
         </pre>
       )}

@@ -3,6 +3,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useCallback, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
+import { Problem } from "../api/client";
 import type { NodeView } from "../api/types";
 import { useLiveNodes, useNodes } from "../data/nodes";
 import { Asked, Empty, Trouble } from "../kit/asked";
@@ -18,7 +19,8 @@ export function Nodes() {
   const live = useLiveNodes();
   const nodes = useNodes(address.selector, address.presence);
   const change = useCallback((selector: string) => set({ selector }), [set]);
-  const wrong = nodes.error !== null && nodes.isError;
+  const wrong = nodes.isError;
+  const badSelector = nodes.error instanceof Problem && nodes.error.status === 400;
   return (
     <>
       <div className="head">
@@ -58,8 +60,8 @@ export function Nodes() {
           {t("nodes.run_here")}
         </Link>
       </div>
-      {wrong && nodes.data !== undefined ? (
-        <Trouble error={nodes.error} />
+      {badSelector && nodes.data === undefined ? null : wrong && !badSelector ? (
+        <Trouble error={nodes.error} again={() => void nodes.refetch()} />
       ) : (
         <Asked query={nodes}>
           {(found) =>

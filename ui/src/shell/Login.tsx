@@ -16,7 +16,7 @@ export function Login() {
     login.mutate(way === "token" ? { token: token.trim() } : { name: username, password });
   };
   return (
-    <main className="login">
+    <div className="login">
       <form className="panel stack" onSubmit={send}>
         <h1>{t("login.title")}</h1>
         <div className="segments">
@@ -52,6 +52,6 @@ export function Login() {
           {t("login.link")} <code>corral login --link</code>
         </p>
       </form>
-    </main>
+    </div>
   );
 }

@@ -4,6 +4,7 @@
 2 bus         our connections to it; the topology exists once it is ready
 3 restored    objects of a backup go into the engine before a task can need one
   leadership  who leads, before anything is decided that must be decided once
+  sealing     the leader seals the audit record
 4 access      the audit writer and the tokens: a request must be recordable before the first one can come
 5 nodes       the registry is loaded before presence is judged
 6 files       uploads that nobody continued go away
@@ -28,6 +29,7 @@ from corral.server.compose.jobs import compose_jobs
 from corral.server.compose.listen import compose_listeners
 from corral.server.compose.named import compose_named
 from corral.server.compose.nodes import compose_nodes
+from corral.server.compose.proof import compose_sealing
 from corral.server.compose.restored import RestoredObjects
 from corral.server.compose.review import compose_review
 from corral.server.compose.roles import compose_roles
@@ -50,12 +52,13 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
     try:
         await migrate(db)
         ground = lay_ground(config, SystemClock(), db, config_file=config_file)
+        sealing = compose_sealing(ground)
         files = compose_files(ground)
-        named = compose_named(ground)
-        jobs = compose_jobs(ground, files, named)
+        named, review = compose_named(ground), compose_review(ground)
+        jobs = compose_jobs(ground, files, named, review)
         roles = compose_roles(ground, [named.selectors])
         nodes = compose_nodes(ground, jobs, roles.deciding)
-        rollouts = compose_rollouts(ground, jobs, files, roles.book)
+        rollouts = compose_rollouts(ground, jobs, files, roles.book, review)
         access = await compose_access(ground, roles)
         rooms = {
             "nodes": nodes.room,
@@ -66,8 +69,9 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
             "secrets": named.secrets,
             "connections": named.connections,
             "roles": roles.room,
+            "audit": sealing.proof,
             "approvals": compose_approvals(ground, jobs),
-            "sql_review": compose_review(ground),
+            "sql_review": review,
         }
         engine: list[Component] = [ground.embedded] if ground.embedded else []
         components: list[Component] = [
@@ -75,6 +79,7 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
             ground.bus,
             RestoredObjects(data_dir=config.data_dir, objects=ground.bus.objects),
             ground.leadership,
+            sealing.sealer,
             *access.components,
             *nodes.components,
             *files.components,

@@ -12,7 +12,14 @@ from typing import Any
 
 from corral.domain.errors import Conflict, NotFound, TokenRefused
 from corral.domain.node import Node, Presence
-from corral.server.application.ports.access import ApiToken, AuditEntry, Session, StoredAnswer
+from corral.server.application.ports.access import (
+    NO_FILTER,
+    ApiToken,
+    AuditEntry,
+    AuditFilter,
+    Session,
+    StoredAnswer,
+)
 from corral.server.application.ports.jobs import DeadLetter
 from corral.server.application.ports.nodes import JoinToken
 from corral.server.infrastructure.sql.dead_letters import BODY_BYTES, KEPT_PER_HOUR
@@ -224,9 +231,32 @@ class MemoryAuditLog:
     async def add_many(self, entries: Sequence[AuditEntry]) -> None:
         self._db.audit.extend(entries)
 
-    async def list(self, *, limit: int = 50, before: int | None = None) -> Sequence[tuple[int, AuditEntry]]:
+    async def list(
+        self, *, limit: int = 50, before: int | None = None, only: AuditFilter = NO_FILTER
+    ) -> Sequence[tuple[int, AuditEntry]]:
         numbered = list(enumerate(self._db.audit, start=1))[::-1]
-        return [item for item in numbered if before is None or item[0] < before][: max(1, limit)]
+        wanted = [item for item in numbered if self._fits(item[1], only)]
+        return [item for item in wanted if before is None or item[0] < before][: max(1, limit)]
+
+    async def get(self, entry: int) -> AuditEntry:
+        if not 1 <= entry <= len(self._db.audit):
+            raise NotFound(f"cannot find audit entry {entry}", element="entry", hint="corral audit list")
+        return self._db.audit[entry - 1]
+
+    def _fits(self, entry: AuditEntry, only: AuditFilter) -> bool:
+        return (
+            (only.actor is None or entry.actor == only.actor)
+            and (only.action is None or only.action.lower() in entry.action.lower())
+            and (only.outcome is None or entry.outcome == only.outcome)
+            and (only.since is None or entry.at >= only.since)
+            and (only.until is None or entry.at < only.until)
+            and (only.job is None or entry.job == only.job)
+            and (
+                only.node is None
+                or f"/nodes/{only.node}/" in f"{entry.target}/"
+                or (entry.job, only.node) in self._db.tasks
+            )
+        )
 
 
 class MemorySessionStore:

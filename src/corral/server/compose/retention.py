@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from corral.server.application.jobs.sweep import RetentionHook
 from corral.server.compose.ground import Ground
+from corral.server.compose.proof import compose_sealing
 from corral.server.infrastructure.nats.output import NatsOutputLog
 from corral.server.infrastructure.nats.specs import WireSpecs
 from corral.server.infrastructure.sql.idempotency import SqlIdempotencyStore
@@ -19,7 +20,7 @@ LETTERS_KEPT = timedelta(days=7)
 def retention(ground: Ground, output: NatsOutputLog, specs: WireSpecs) -> list[RetentionHook]:
     """One hook a kind; each deletes in small batches, so that the writer is never held for long."""
     keep = ground.config.retention
-    sql = SqlRetention(ground.db)
+    sql, sealer = SqlRetention(ground.db), compose_sealing(ground).sealer
 
     async def jobs(now: datetime) -> None:
         while gone := await sql.jobs(finished_before=now - timedelta(days=keep.jobs_days)):
@@ -28,8 +29,7 @@ def retention(ground: Ground, output: NatsOutputLog, specs: WireSpecs) -> list[R
                 await specs.drop(job)
 
     async def audit(now: datetime) -> None:
-        while await sql.audit(before=now - timedelta(days=keep.audit_days)):
-            pass
+        await sealer.retire(now - timedelta(days=keep.audit_days))
 
     async def letters(now: datetime) -> None:
         while await sql.dead_letters(before=now - LETTERS_KEPT):

@@ -1,4 +1,7 @@
-"""What is deleted when it is old, in small batches so that nobody waits for the writer. Called by the lease holder."""
+"""What is deleted when it is old, in small batches so that nobody waits for the writer. Called by the lease holder.
+
+The audit record goes another way (sql/audit_chain.py): what is left of it must still be proved.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _BATCHED: Final = {
     table: Statement(
         f"delete from {table} where {key} in (select {key} from {table} where {column} < :before limit :limit)"
     )
-    for table, key, column in (("audit", "id", "at"), ("dead_letters", "id", "at"), ("join_tokens", "id", "expires_at"))
+    for table, key, column in (("dead_letters", "id", "at"), ("join_tokens", "id", "expires_at"))
 }
 
 
@@ -60,9 +63,6 @@ class SqlRetention:
         async with self._db.read() as tx:
             found = {kind: await tx.row(statement) for kind, statement in _OLDEST.items()}
         return {kind: None if row is None or row[0] is None else at(row[0]) for kind, row in found.items()}
-
-    async def audit(self, *, before: datetime, limit: int = 2000) -> int:
-        return await self._delete(_BATCHED["audit"], before, limit)
 
     async def dead_letters(self, *, before: datetime, limit: int = 2000) -> int:
         return await self._delete(_BATCHED["dead_letters"], before, limit)

@@ -207,10 +207,13 @@ audit = Table(
     Column("outcome", String(32), nullable=False),
     Column("status", Integer, nullable=False),
     Column("request_id", String(64), nullable=False, server_default=""),
+    Column("credential", String(64), nullable=False, server_default=""),
+    Column("job", String(20), nullable=False, server_default=""),
     Column("duration_ms", Integer, nullable=False, server_default="0"),
     Column("details", Text, nullable=False, server_default="{}"),
 )
 Index("audit_at", audit.c.at)
+Index("audit_job", audit.c.job, audit.c.id)
 
 idempotency = Table(
     "idempotency",

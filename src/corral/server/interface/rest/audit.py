@@ -1,17 +1,21 @@
 """Which requests are recorded, and as what: every write, every refusal, every read of output, secrets or the audit record itself.
 
-Entries name things, never carry secrets: of a body only the fields below, of an answer only the id of what was made.
+Entries name things, never carry secrets: of a body only the fields below, of an answer only the id of what was made, of a
+submission its spec redacted and its hash (application/audit/about.py), refused ones included.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from corral.domain.audit import redacted
+from corral.domain.ids import OBJECT_ID
 from corral.runtime.clock import Clock
+from corral.server.application.audit.about import SENSITIVE
 from corral.server.application.ports.access import AuditEntry, Caller
 from corral.server.interface.rest.route import Route
 
@@ -34,6 +38,11 @@ _KEPT_FIELDS: Final = (
     "source_path",
     "keep",
     "unused",
+    "role",
+    "subject",
+    "note",
+    "kinds",
+    "min_nodes",
 )
 _MADE_FIELDS: Final = ("job", "id", "node_id", "name")
 _ROUTINE: Final = frozenset({"/enroll/challenge", "/refresh", "/artifacts/uploads/{upload:str}"})
@@ -63,10 +72,12 @@ class AuditHook:
         body: bytes,
         answer: bytes,
         started: float,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record the request if it is one of the recorded kinds."""
+        """Record the request if it is one of the recorded kinds. `about`: what the use case added."""
         refused = status in (401, 403)
-        if not (refused or (route is not None and (route.audit or _is_write(route)))):
+        told = {} if about is None or (route is not None and route.asks and not refused) else dict(about)
+        if not (refused or SENSITIVE in told or (route is not None and (route.audit or _is_write(route)))):
             return
         details: dict[str, Any] = {}
         if status == 401:
@@ -77,6 +88,9 @@ class AuditHook:
                 details["not_recorded"] = counted
         if route is not None and not refused:
             details |= _kept(body) | _made(answer, status)
+        if refused and caller.kind != "nobody":
+            details |= _made(answer, status)
+        details |= told
         await self._record(
             AuditEntry(
                 at=self._clock.now(),
@@ -89,6 +103,8 @@ class AuditHook:
                 request_id=caller.request_id,
                 duration_ms=max(0, int((self._clock.monotonic() - started) * 1000)),
                 details=details,
+                credential=caller.credential[:64],
+                job=_job(path, details),
             )
         )
 
@@ -108,6 +124,14 @@ class AuditHook:
         return None if count > _REFUSALS_PER_MINUTE else left
 
 
+def _job(path: str, details: Mapping[str, Any]) -> str:
+    """The job that was made, or that the path is about."""
+    for word in (str(details.get("made", "")), *path.split("/")):
+        if word.startswith("J") and OBJECT_ID.match(word):
+            return word
+    return ""
+
+
 def _is_write(route: Route) -> bool:
     if route.method not in _WRITES or route.path in _ROUTINE:
         return False
@@ -122,7 +146,8 @@ def _outcome(status: int) -> str:
 
 def _kept(body: bytes) -> dict[str, Any]:
     given = _object(body)
-    return {name: _short(given[name]) for name in _KEPT_FIELDS if given.get(name) not in (None, "", [], {})}
+    kept = {name: given[name] for name in _KEPT_FIELDS if given.get(name) not in (None, "", [], {})}
+    return {name: _short(value) for name, value in redacted(kept).items()}
 
 
 def _made(answer: bytes, status: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from corral.domain.errors import CorralError, Invalid, TooLarge
 from corral.runtime.clock import Clock
 from corral.server.application.access.authenticate import Presented
+from corral.server.application.audit import about
 from corral.server.application.ports.access import Caller
 from corral.server.interface.rest import auth
 from corral.server.interface.rest.answer import Answer
@@ -183,6 +184,7 @@ class Front:
             body=request.body,
             answer=bytes(answer.body),
             started=started,
+            about=request.about,
         )
 
 
@@ -198,6 +200,7 @@ class _Request:
         self.public = routes.is_public(self.route, scope["path"])
         self.raw = self.route is not None and self.route.raw
         self.body = b""
+        self.about = about.begin()
         self.key: Keyed | None = None
         self.caller = Caller(
             name="", kind="nobody", permissions=frozenset(), address=auth.address(scope), request_id=self.id

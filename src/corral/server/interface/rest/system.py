@@ -1,15 +1,13 @@
-"""The system routes: how the server stands, the audit record, what could not be understood."""
+"""The system routes: how the server stands, what could not be understood."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 from litestar.response import Stream
 
 from corral.runtime.clock import iso
-from corral.server.application.access.room import AccessRoom
 from corral.server.application.ports.access import Caller
 from corral.server.application.system.room import SystemRoom
 from corral.server.interface.rest.envelope import Envelope, ok
@@ -17,20 +15,6 @@ from corral.server.interface.rest.route import Route
 
 TAGS: Final = ("system",)
 _BODY_SHOWN_BYTES: Final = 2048
-
-
-class AuditView(msgspec.Struct, kw_only=True):
-    id: int
-    at: str | None
-    actor: str
-    address: str
-    action: str
-    target: str
-    outcome: str
-    status: int
-    request_id: str
-    duration_ms: int
-    details: Mapping[str, Any]
 
 
 class DeadLetterView(msgspec.Struct, kw_only=True):
@@ -47,30 +31,6 @@ class DeadLetterView(msgspec.Struct, kw_only=True):
 async def show_system(system: SystemRoom, caller: Caller) -> Envelope[dict[str, Any]]:
     """Version, engine, database, leader."""
     return ok(dict(await system.status(caller)))
-
-
-async def list_audit(
-    access: AccessRoom, caller: Caller, limit: int = 50, cursor: str | None = None
-) -> Envelope[list[AuditView]]:
-    """Who did what, newest first."""
-    entries, following = await access.audit.list(caller, limit=limit, cursor=cursor)
-    views = [
-        AuditView(
-            id=number,
-            at=iso(entry.at),
-            actor=entry.actor,
-            address=entry.address,
-            action=entry.action,
-            target=entry.target,
-            outcome=entry.outcome,
-            status=entry.status,
-            request_id=entry.request_id,
-            duration_ms=entry.duration_ms,
-            details=entry.details,
-        )
-        for number, entry in entries
-    ]
-    return ok(views, next=following)
 
 
 async def list_dead_letters(system: SystemRoom, caller: Caller, limit: int = 50) -> Envelope[list[DeadLetterView]]:
@@ -112,15 +72,6 @@ ROUTES: Final[tuple[Route, ...]] = (
         summary="Make a backup",
         audit=True,
         raw=True,
-        tags=TAGS,
-    ),
-    Route(
-        method="GET",
-        path="/audit",
-        permission="audit.read",
-        handler=list_audit,
-        summary="Read the audit record",
-        audit=True,
         tags=TAGS,
     ),
     Route(

@@ -8,6 +8,7 @@ from typing import Final
 from corral.server.interface.rest import (
     access,
     approvals,
+    audit_reading,
     connections,
     files,
     jobs,
@@ -57,6 +58,7 @@ ROUTES: Final[tuple[Route, ...]] = tuple(
         kinds.ROUTES,
         sql.ROUTES,
         system.ROUTES,
+        audit_reading.ROUTES,
         sim.ROUTES,
     )
     for route in room

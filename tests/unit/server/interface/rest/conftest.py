@@ -19,7 +19,7 @@ from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import DeadLetter
 from corral.server.application.system.room import SystemRoom
 from corral.server.infrastructure.auth.sealer import AesSealer
-from corral.server.interface.rest import access, system, users
+from corral.server.interface.rest import access, audit_reading, system, users
 from corral.server.interface.rest.api import Frame, asgi
 from corral.server.interface.rest.envelope import Envelope, ok
 from corral.server.interface.rest.limits import Limits
@@ -109,6 +109,7 @@ ROUTES = (
     *access.ROUTES,
     *users.ROUTES,
     *system.ROUTES,
+    *audit_reading.ROUTES,
 )
 
 
@@ -160,6 +161,7 @@ async def stand(limits: Limits) -> AsyncIterator[Stand]:
     rooms = {
         "things": things,
         "access": room,
+        "audit": None,
         "system": SystemRoom(version="1", checks={"sql": sql, "engine": engine}, dead_letters=letters),
     }
     frame = Frame(

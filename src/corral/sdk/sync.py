@@ -17,10 +17,11 @@ from corral.sdk.files import Files
 from corral.sdk.fleet import Fleet, connect
 from corral.sdk.jobs import JobHandle, Jobs, Run
 from corral.sdk.nodes import Nodes, Tokens
+from corral.sdk.roles import Roles
 from corral.sdk.rollouts import Rollouts
 from corral.sdk.system import ApiTokens, System
 
-_WRAPPED = (Fleet, Files, Jobs, JobHandle, Run, Nodes, Tokens, ApiTokens, System, Rollouts)
+_WRAPPED = (Fleet, Files, Jobs, JobHandle, Run, Nodes, Tokens, ApiTokens, System, Rollouts, Roles)
 
 
 class LoopThread:

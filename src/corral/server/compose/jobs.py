@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corral.domain.approval import ApprovalState
+from corral.domain.job import JobSpec
 from corral.runtime.lifecycle import Component
 from corral.server.application.access.scope import Scope
 from corral.server.application.jobs.aftermath import Aftermath
@@ -19,10 +20,12 @@ from corral.server.application.jobs.reach import Reach
 from corral.server.application.jobs.retry import Retry
 from corral.server.application.jobs.room import JobRoom
 from corral.server.application.jobs.sight import JobSight
-from corral.server.application.jobs.submit import Submission
+from corral.server.application.jobs.submit import Complete, Submission
 from corral.server.application.jobs.sweep import Sweeper
 from corral.server.application.jobs.watch import Watching
+from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import DeadLetters, JobStore
+from corral.server.application.review.room import SqlReview
 from corral.server.compose.files import Files
 from corral.server.compose.ground import Ground
 from corral.server.compose.guards import compose_guards
@@ -51,7 +54,16 @@ class Jobs:
     letters: DeadLetters
 
 
-def compose_jobs(ground: Ground, files: Files, named: Named) -> Jobs:
+def completing(files: Files, review: SqlReview) -> Complete:
+    """What a submission only names is looked up, and what it gives as one text is split, whatever its kind."""
+
+    async def complete(caller: Caller, spec: JobSpec) -> JobSpec:
+        return await review.complete(caller, await files.shipping.complete(caller, spec))
+
+    return complete
+
+
+def compose_jobs(ground: Ground, files: Files, named: Named, review: SqlReview) -> Jobs:
     """The dispatcher waits while ingest is behind; ingest hands it what a batch released."""
     clock, counters, bus = ground.clock, ground.counters, ground.bus
     store, queries, letters = SqlJobStore(ground.db), SqlJobQueries(ground.db), SqlDeadLetters(ground.db, clock)
@@ -111,7 +123,7 @@ def compose_jobs(ground: Ground, files: Files, named: Named) -> Jobs:
     )
     sight = JobSight(queries=queries, scope=Scope(ground.registry))
     reading, reach = OutputReading(queries=queries, log=output, sight=sight), Reach(fleet=ground.registry)
-    guards, approvals = compose_guards(ground, named), SqlApprovalQueries(ground.db, clock)
+    guards, approvals = compose_guards(ground, named, review), SqlApprovalQueries(ground.db, clock)
 
     async def approved(job: str) -> bool:
         found = await approvals.of_job(job)
@@ -124,7 +136,7 @@ def compose_jobs(ground: Ground, files: Files, named: Named) -> Jobs:
             dispatcher=dispatcher,
             clock=clock,
             counters=counters,
-            complete=files.shipping.complete,
+            complete=completing(files, review),
             guards=guards,
         ),
         cancellation=Cancellation(

@@ -9,6 +9,7 @@ from corral.domain.access import Grant
 from corral.runtime.lifecycle import Component
 from corral.server.application.access.grant_book import GrantBook
 from corral.server.application.access.scope import Scope
+from corral.server.application.review.room import SqlReview
 from corral.server.application.rollouts.control import Steering
 from corral.server.application.rollouts.create import Creation
 from corral.server.application.rollouts.engine import RolloutDriver
@@ -20,7 +21,7 @@ from corral.server.application.rollouts.room import RolloutRoom
 from corral.server.application.rollouts.sight import RolloutSight
 from corral.server.compose.files import Files
 from corral.server.compose.ground import Ground
-from corral.server.compose.jobs import Jobs
+from corral.server.compose.jobs import Jobs, completing
 from corral.server.infrastructure.probe.http import HttpProber
 from corral.server.infrastructure.sql.rollouts import SqlRolloutStore, SqlRolloutUsage, SqlStageJobs
 from corral.server.infrastructure.sql.users import SqlUserStore
@@ -32,7 +33,7 @@ class Rollouts:
     components: Sequence[Component]
 
 
-def compose_rollouts(ground: Ground, jobs: Jobs, files: Files, book: GrantBook) -> Rollouts:
+def compose_rollouts(ground: Ground, jobs: Jobs, files: Files, book: GrantBook, review: SqlReview) -> Rollouts:
     clock, store, stage_jobs = ground.clock, SqlRolloutStore(ground.db), SqlStageJobs(ground.db)
     sight, users = RolloutSight(Scope(ground.registry)), SqlUserStore(ground.db)
 
@@ -61,7 +62,7 @@ def compose_rollouts(ground: Ground, jobs: Jobs, files: Files, book: GrantBook) 
             fleet=ground.registry,
             prober=prober,
             clock=clock,
-            complete=files.shipping.complete,
+            complete=completing(files, review),
             wake=driver.wake,
             sight=sight,
         ),

@@ -137,4 +137,4 @@ class Performer:
 
 def _driver_of(rollout: Rollout) -> Caller:
     """In the name of who created it; what that person may do was checked then."""
-    return Caller(name=rollout.created_by, kind=STAGE_KIND)
+    return Caller(name=rollout.created_by, kind=STAGE_KIND, user=rollout.settings.owner)

@@ -29,7 +29,7 @@ from corral.runtime.secret import Secret
 from corral.server.application.ports.people import Asked, Identity
 from corral.server.infrastructure.auth.oidc_fetch import Fetch
 
-ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
+ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "Ed25519", "EdDSA")
 LEEWAY_SECONDS: Final = 60.0
 _KEPT_SECONDS: Final = 3600.0
 _AGAIN_SECONDS: Final = 10.0

@@ -141,7 +141,11 @@ def compose_nodes(ground: Ground, jobs: Jobs, deciding: Deciding) -> Nodes:
         removal=removal,
         samples=samples,
         tokens=JoinTokens(
-            store=tokens, clock=clock, fingerprint=_pin(ground), server_url=ground.config.server.public_url
+            store=tokens,
+            clock=clock,
+            fingerprint=_pin(ground),
+            server_url=ground.config.server.public_url,
+            deciding=deciding,
         ),
         presence=keeper,
         rpc=SignedRpc(wire=bus.wire, signer=ground.ring, clock=clock),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -11,21 +11,21 @@ from corral.domain.errors import Denied, Invalid
 from corral.domain.node import Node, check_group, check_label
 from corral.domain.selector.evaluate import matches
 from corral.domain.selector.standing import check_standing
-from corral.server.application.access.scope import Scope, holds_everywhere
+from corral.server.application.access.deciding import Deciding
+from corral.server.application.access.scope import Scope
 from corral.server.application.nodes.registry import Registry
 from corral.server.application.nodes.sight import visible_node
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.nodes import NodeStore
 
 WRITE: Final = "node.write"
-Deciding = Callable[[], Awaitable[tuple[frozenset[str], frozenset[str]]]]
 
 
 class Labelling:
-    """`deciding` says which label keys and groups somebody's grants stand on."""
+    """`deciding` knows the labels and groups that decide about access."""
 
     def __init__(self, *, fleet: Registry, store: NodeStore, deciding: Deciding | None = None) -> None:
-        self._deciding = deciding
+        self._deciding = deciding or Deciding()
         self._scope = Scope(fleet)
         self._fleet = fleet
         self._store = store
@@ -97,19 +97,10 @@ class Labelling:
 
         And nobody moves a node to where he may not change it any more.
         """
-        if self._deciding is not None and not holds_everywhere(caller, "role.write"):
-            keys, named = await self._deciding()
-            touched = sorted(keys & (merge.keys() | remove))
-            if groups is not None:
-                before = [self._fleet.get(node).groups for node in nodes]
-                touched += sorted(named & frozenset().union(*(have ^ frozenset(groups) for have in before)))
-            if touched:
-                raise Denied(
-                    f"cannot change {touched[0]!r}: grants stand on it, and {caller.name!r} has no permission 'role.write' "
-                    "everywhere",
-                    element="role.write",
-                    hint="whoever may grant roles may change it; corral role grants shows which",
-                )
+        moved_groups: set[str] = set()
+        if groups is not None:
+            moved_groups = set().union(*(self._fleet.get(node).groups ^ frozenset(groups) for node in nodes))
+        await self._deciding.check(caller, merge.keys() | remove, moved_groups, "change the nodes")
         where = caller.where(WRITE)
         if caller.grants is None or where == (EVERYWHERE,):
             return

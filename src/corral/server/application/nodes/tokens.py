@@ -15,6 +15,7 @@ from corral.domain.errors import Invalid
 from corral.domain.ids import check_node_id
 from corral.domain.node import check_group, check_label
 from corral.runtime.clock import Clock
+from corral.server.application.access.deciding import Deciding
 from corral.server.application.access.scope import require_everywhere
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.nodes import JoinToken, TokenStore
@@ -66,7 +67,9 @@ class JoinTokens:
         fingerprint: str = NO_PIN,
         server_url: str = "",
         random: Callable[[int], bytes] = os.urandom,
+        deciding: Deciding | None = None,
     ) -> None:
+        self._deciding = deciding or Deciding()
         self._store = store
         self._clock = clock
         self._fingerprint = fingerprint
@@ -102,6 +105,7 @@ class JoinTokens:
             check_label(key, value)
         for group in groups:
             check_group(group)
+        await self._deciding.check(caller, labels or (), groups, "make a join token with these labels")
         secret = base64.urlsafe_b64encode(self._random(24)).decode().rstrip("=")
         now = self._clock.now()
         token = JoinToken(

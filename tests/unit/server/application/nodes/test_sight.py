@@ -9,8 +9,10 @@ import pytest
 from corral.domain.access import Grant, words
 from corral.domain.errors import Denied, NotFound, NothingMatched
 from corral.domain.node import Node, Presence
+from corral.server.application.access.deciding import Deciding
 from corral.server.application.nodes.labels import Labelling
 from corral.server.application.nodes.sight import NodeSight
+from corral.server.application.nodes.tokens import JoinTokens
 from corral.server.application.ports.access import Caller
 
 DEV = 'labels["env"] == "dev"'
@@ -39,12 +41,17 @@ async def fleet(room: Any) -> Any:
 
 
 @pytest.fixture
-def labels(room: Any, fleet: Any) -> Labelling:
-    """As at a server where grants stand on the label env and the group canary."""
+def deciding() -> Deciding:
+    """As at a server where something stands on the label env and the group canary."""
 
-    async def deciding() -> tuple[frozenset[str], frozenset[str]]:
-        return frozenset({"env"}), frozenset({"canary"})
+    async def selectors() -> list[str]:
+        return ['labels["env"] == "dev" or "canary" in groups']
 
+    return Deciding([selectors])
+
+
+@pytest.fixture
+def labels(room: Any, fleet: Any, deciding: Deciding) -> Labelling:
     return Labelling(fleet=fleet, store=room.nodes, deciding=deciding)
 
 
@@ -144,3 +151,14 @@ async def test_a_join_token_is_made_by_who_may_everywhere(room: Any) -> None:
         await room.tokens.revoke(some, "t")
     everywhere = person((frozenset({"token.write"}), "all"))
     assert await room.tokens.create(everywhere)
+
+
+async def test_a_join_token_with_labels_that_decide_is_made_by_who_may_grant(room: Any, deciding: Deciding) -> None:
+    tokens = JoinTokens(store=room.token_store, clock=room.clock, deciding=deciding)
+    maker = person((frozenset({"token.write"}), "all"))
+    for order in ({"labels": {"env": "prod"}}, {"groups": ["canary"]}):
+        with pytest.raises(Denied) as refused:
+            await tokens.create(maker, **order)
+        assert refused.value.element == "role.write"
+    assert await tokens.create(maker, labels={"team": "a"}, groups=["x"])
+    assert await tokens.create(Caller(name="root"), labels={"env": "prod"})

@@ -168,7 +168,7 @@ def cluster_of(request: Request) -> Cluster:
             ) from None
         connection |= {"host": "kubernetes.default.svc", "port": 443}
     timeout = min(request.params["timeout_seconds"], request.deadline_seconds)
-    service = service_of(connection, timeout_seconds=timeout, port=6443, scheme="https", bearer=True)
+    service = service_of(connection, timeout_seconds=timeout, port=6443, scheme="https", token="Bearer")
     return Cluster(service, namespace or "default")
 
 

@@ -53,9 +53,9 @@ class Service:
 
 
 def service_of(
-    connection: Mapping[str, Any] | None, *, timeout_seconds: float, port: int, scheme: str, bearer: bool = False
+    connection: Mapping[str, Any] | None, *, timeout_seconds: float, port: int, scheme: str, token: str = ""
 ) -> Service:
-    """`port` and `scheme` are the engine's own; `bearer`: the password is a token. Raises BadParams."""
+    """`port` and `scheme` are the engine's own; `token`: what a password without a user is sent as (Bearer, ApiKey). Raises BadParams."""
     if connection is None or not connection.get("host"):
         raise BadParams("cannot connect: the connection names no host", element="connection.host")
     options = connection.get("options") or {}
@@ -80,7 +80,7 @@ def service_of(
         max_body_bytes=ANSWER_BYTES_MAX,
     )
     base = f"{scheme}://{host}:{connection.get('port') or port}" + (f"/{prefix}" if prefix else "")
-    return Service(web=web, base=base, headers=_authorization(connection, bearer))
+    return Service(web=web, base=base, headers=_authorization(connection, token))
 
 
 def decoded(answer: Answer, what: str) -> Any:
@@ -91,7 +91,7 @@ def decoded(answer: Answer, what: str) -> Any:
         raise Failed(f"cannot read the answer of {what}: status {answer.status} and no JSON") from None
 
 
-def _authorization(connection: Mapping[str, Any], bearer: bool) -> dict[str, str]:
+def _authorization(connection: Mapping[str, Any], token: str) -> dict[str, str]:
     password, user = connection.get("password") or "", connection.get("user") or ""
     if not password:
         return {}
@@ -99,8 +99,8 @@ def _authorization(connection: Mapping[str, Any], bearer: bool) -> dict[str, str
         raise BadParams(
             "cannot use the password of the connection: it holds a line break", element="connection.password"
         )
-    if bearer and not user:
-        return {"Authorization": f"Bearer {password.strip()}"}
+    if token and not user:
+        return {"Authorization": f"{token} {password.strip()}"}
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 

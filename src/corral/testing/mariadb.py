@@ -65,8 +65,8 @@ class MariadbServer:
 
 
 @contextmanager
-def running() -> Iterator[MariadbServer]:
-    """Start a server, yield it, stop it and remove its directory. Raises FileNotFoundError when it is not installed."""
+def running(*flags: str) -> Iterator[MariadbServer]:
+    """Start a server, yield it, stop it and remove its directory. `flags`: more of them. Raises FileNotFoundError when not installed."""
     if not installed():
         raise FileNotFoundError(f"MariaDB is not installed: {INSTALL}")
     directory = Path(tempfile.mkdtemp(prefix="corral-my-", dir="/tmp"))  # a socket's path is at most 107 bytes
@@ -108,6 +108,7 @@ def running() -> Iterator[MariadbServer]:
                     "--innodb-buffer-pool-size=32M",
                     "--innodb-flush-log-at-trx-commit=0",
                     "--innodb-flush-method=nosync",
+                    *flags,
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,

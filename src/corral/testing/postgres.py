@@ -54,8 +54,8 @@ class PostgresServer:
 
 
 @contextmanager
-def running() -> Iterator[PostgresServer]:
-    """Start a cluster, yield it, stop it and remove its directory. Raises FileNotFoundError when it is not installed."""
+def running(*settings: str) -> Iterator[PostgresServer]:
+    """Start a cluster, yield it, stop it and remove its directory. `settings`: `name=value`. Raises FileNotFoundError."""
     bin_dir = programs()
     if bin_dir is None:
         raise FileNotFoundError(f"PostgreSQL is not installed: {INSTALL}")
@@ -95,7 +95,7 @@ def running() -> Iterator[PostgresServer]:
                     str(data),
                     "-k",
                     str(directory),
-                    *(f"-c{option}" for option in options),
+                    *(f"-c{option}" for option in (*options, *settings)),
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,

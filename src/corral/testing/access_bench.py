@@ -114,7 +114,9 @@ def access_bench(
             audit=AuditQueries(log=audit),
             oidc=OidcLogin(
                 provider=provider,
-                parts=OidcParts(users=users, standing=standing, login=login, codes=codes, sealer=AesSealer(KEY)),
+                parts=OidcParts(
+                    users=users, standing=standing, book=book, login=login, codes=codes, sealer=AesSealer(KEY)
+                ),
                 clock=clock,
             ),
         ),

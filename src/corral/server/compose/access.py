@@ -90,6 +90,7 @@ async def compose_access(ground: Ground, roles: RolesAndGrants) -> Access:
             parts=OidcParts(
                 users=users,
                 standing=standing,
+                book=roles.book,
                 login=login,
                 codes=codes,
                 sealer=sealer,

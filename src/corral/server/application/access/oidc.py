@@ -20,6 +20,7 @@ from corral.domain.errors import Conflict, Invalid, NotFound, Unauthenticated
 from corral.domain.ids import new_id
 from corral.runtime.clock import Clock, now_ms
 from corral.server.application.access.codes import LoginCodes
+from corral.server.application.access.grant_book import GrantBook
 from corral.server.application.access.login import Login
 from corral.server.application.access.names import NAME, check_text
 from corral.server.application.access.sessions import Issued
@@ -48,6 +49,7 @@ class OidcParts:
 
     users: UserStore
     standing: Standing
+    book: GrantBook
     login: Login
     codes: LoginCodes
     sealer: Sealer
@@ -123,6 +125,8 @@ class OidcLogin:
             ),
         )
         self._parts.standing.forget(changed)
+        if changed.groups != known.groups:
+            self._parts.book.forget()
         return changed
 
     async def _new(self, identity: Identity) -> User:

@@ -238,6 +238,7 @@ class People:
     async def _changed(self, user: User, apply: Callable[[User], User], *, keep: str | None = None) -> User:
         changed = await self._guard.users.change(user.id, apply, keep=keep)
         self._guard.standing.forget(changed)
+        self._book.forget()  # it leaves out who may not log in
         return changed
 
     async def _remove(self, user: User, *, keep: str) -> User:

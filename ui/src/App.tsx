@@ -8,9 +8,14 @@ import { useMe } from "./data/session";
 import { Empty, Loading, Trouble } from "./kit/asked";
 import { Login } from "./shell/Login";
 import { Shell } from "./shell/Shell";
+import { JobPage } from "./pages/Job";
+import { Jobs } from "./pages/Jobs";
 import { NodePage } from "./pages/Node";
 import { Nodes } from "./pages/Nodes";
 import { Overview } from "./pages/Overview";
+import { RolloutPage } from "./pages/Rollout";
+import { Rollouts } from "./pages/Rollouts";
+import { Run } from "./pages/Run";
 
 export function App() {
   const { t } = useTranslation();
@@ -48,6 +53,11 @@ export function App() {
             <Route path="/" element={<Overview />} />
             <Route path="/nodes" element={<Nodes />} />
             <Route path="/nodes/:node" element={<NodePage />} />
+            <Route path="/run" element={<Run />} />
+            <Route path="/jobs" element={<Jobs />} />
+            <Route path="/jobs/:job" element={<JobPage />} />
+            <Route path="/rollouts" element={<Rollouts />} />
+            <Route path="/rollouts/:rollout" element={<RolloutPage />} />
             <Route path="*" element={<Empty title={t("kit.no_page")} />} />
           </Route>
         </Routes>

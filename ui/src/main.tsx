@@ -8,6 +8,8 @@ import { App } from "./App";
 import { startLanguages } from "./i18n";
 import { applyTheme } from "./shell/theme";
 import "./style.css";
+import "./live.css";
+import "./rollouts.css";
 
 applyTheme();
 startLanguages();

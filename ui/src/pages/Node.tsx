@@ -8,7 +8,7 @@ import { useLiveNodes, useNode, useRemoveNode } from "../data/nodes";
 import { useMay } from "../data/session";
 import { Act } from "../kit/Act";
 import { Asked } from "../kit/asked";
-import { Confirm } from "../kit/Confirm";
+import { ConfirmName } from "../kit/ConfirmName";
 import { State } from "../kit/states";
 import { When, bytes, duration } from "../kit/when";
 import { Figures } from "./node/Figures";
@@ -50,7 +50,7 @@ function Detail({ node }: { node: NodeView }) {
         <Labels key={node.resource_version} node={node} />
       </div>
       <Tasks node={node.id} />
-      <Removal node={node} open={removing} onClose={() => setRemoving(false)} />
+      {removing && <Removal node={node} onClose={() => setRemoving(false)} />}
     </>
   );
 }
@@ -151,18 +151,17 @@ function Tasks({ node }: { node: string }) {
   );
 }
 
-function Removal({ node, open, onClose }: { node: NodeView; open: boolean; onClose: () => void }) {
+function Removal({ node, onClose }: { node: NodeView; onClose: () => void }) {
   const { t } = useTranslation();
   const navigate = useNavigate();
   const remove = useRemoveNode(node.id);
   const [force, setForce] = useState(false);
   const openTasks = Number(node.vitals?.["running"] ?? 0) + Number(node.vitals?.["queued"] ?? 0);
   return (
-    <Confirm
-      open={open}
+    <ConfirmName
       onClose={onClose}
       title={t("node.remove")}
-      typed={node.id}
+      name={node.id}
       busy={remove.isPending}
       error={remove.error}
       onYes={() => remove.mutate(force, { onSuccess: () => void navigate("/nodes") })}
@@ -177,6 +176,6 @@ function Removal({ node, open, onClose }: { node: NodeView; open: boolean; onClo
         <input type="checkbox" checked={force} onChange={(event) => setForce(event.target.checked)} />
         {t("node.removal.force")}
       </label>
-    </Confirm>
+    </ConfirmName>
   );
 }

@@ -148,7 +148,7 @@ function Rollouts() {
                 <td className="cut">
                   <Link to={`/rollouts/${rollout.rollout}`}>{rollout.name}</Link>
                 </td>
-                <td className="muted nowrap">{t("overview.stage", { at: rollout.stage + 1, of: rollout.stages.length })}</td>
+                <td className="muted nowrap">{t("overview.stage", { at: rollout.stage, of: rollout.stages.length })}</td>
                 <td className="right">
                   <When at={rollout.finished_at ?? rollout.created_at} />
                 </td>

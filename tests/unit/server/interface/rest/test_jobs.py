@@ -208,7 +208,7 @@ async def test_the_same_idempotency_key_is_the_same_job_per_caller(api):
 async def test_a_preview_stores_nothing(api):
     api.fleet.away = frozenset({"n2"})
     answer = await api.client.post("/jobs/preview", json={"target": "all", "argv": ["x"]})
-    assert answer.json()["data"] == {"nodes": ["n1", "n2"], "online": 1, "offline": ["n2"]}
+    assert answer.json()["data"] == {"nodes": ["n1", "n2"], "online": 1, "offline": ["n2"], "waits_for": ""}
     assert (await api.queries.list()).items == []
 
 

@@ -47,8 +47,9 @@ export function useRetry(job: string) {
   });
 }
 
-export function useWhy(job: string, node: string | null) {
-  return useQuery({ queryKey: ["jobs", "why", job, node], queryFn: () => call<WhyView>("GET", `/jobs/${job}/why${query({ node })}`), staleTime: 2_000 });
+/** `stage`: what it is asked again for. */
+export function useWhy(job: string, node: string | null, stage: string) {
+  return useQuery({ queryKey: ["jobs", "why", job, node, stage], queryFn: () => call<WhyView>("GET", `/jobs/${job}/why${query({ node })}`), staleTime: 2_000 });
 }
 
 export interface Result {

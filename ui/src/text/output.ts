@@ -10,6 +10,9 @@ const ALL_KEPT = 48 << 20;
 /** A line longer than this is shown in parts, so that one line of a megabyte costs no more than a thousand short ones. */
 export const ROW_CHARACTERS = 2_000;
 
+/** What an empty row costs, in characters: many short lines are bounded as well as few long ones. */
+const ROW_COST = 64;
+
 export type StreamName = "stdout" | "stderr" | "note";
 
 export interface Row {
@@ -129,7 +132,7 @@ export class NodeOutput {
           const part = whole.slice(from, from + ROW_CHARACTERS);
           this.rows.push({ stream, text: part, more });
           from += part.length;
-          this.kept += part.length + 1;
+          this.kept += part.length + ROW_COST;
         }
         more = true;
       } while (from < whole.length);
@@ -141,7 +144,7 @@ export class NodeOutput {
     if (this.kept <= keep) return;
     let cut = 0;
     while (this.kept > keep * 0.9 && cut < this.rows.length - 1) {
-      this.kept -= (this.rows[cut] as Row).text.length + 1;
+      this.kept -= (this.rows[cut] as Row).text.length + ROW_COST;
       cut += 1;
     }
     this.rows = this.rows.slice(cut);
@@ -212,7 +215,12 @@ export function grouped(tasks: Iterable<Ended>, output: JobOutput): Group[] {
 /** The digest could be made to collide by who writes the output, so what is kept is compared as well. */
 function same(a: NodeOutput | null, b: NodeOutput | null): boolean {
   if (a === null || b === null || a.dropped > 0 || b.dropped > 0) return true;
+  if (a.rows.length === b.rows.length && a.rows.every((row, index) => alike(row, b.rows[index] as Row))) return true;
   return a.text("stdout") === b.text("stdout") && a.text("stderr") === b.text("stderr");
+}
+
+function alike(a: Row, b: Row): boolean {
+  return a.text === b.text && a.stream === b.stream && a.more === b.more;
 }
 
 function noteOf(task: Ended): string {

@@ -118,3 +118,14 @@ export function classes(style: Style): string {
   if (style.underline) names.push("under");
   return names.join(" ");
 }
+
+/** The style each row begins with: colours go on over line ends. */
+export function startStyles(texts: readonly { text: string }[]): Style[] {
+  const found: Style[] = [];
+  let style = PLAIN;
+  for (const { text } of texts) {
+    found.push(style);
+    if (text.includes("\x1b")) style = parseLine(text, style).after;
+  }
+  return found;
+}

@@ -19,6 +19,7 @@ from corral.domain.executors.spec import ExecutorSpec
 from corral.domain.schema import check_schema
 from corral.testing import opensearch
 
+pytestmark = pytest.mark.opensearch
 ORDERS = [{"n": n, "state": "open" if n % 2 else "done", "who": f"user-{n}"} for n in range(1, 11)]
 
 

@@ -90,7 +90,7 @@ def task(tmp_path):
     return run
 
 
-@pytest.fixture(params=["real", "stand-in"])
+@pytest.fixture(params=[pytest.param("real", marks=pytest.mark.kubernetes), "stand-in"])
 def api(request, task):
     """A cluster where nothing of ours is yet; `api(operation, …)` runs a task there."""
     server = request.getfixturevalue("real" if request.param == "real" else "stand_in")
@@ -241,6 +241,7 @@ def test_a_token_that_is_no_good_is_said(api):
     assert "hint: is the connection's token still valid?" in done.err
 
 
+@pytest.mark.kubernetes
 def test_the_role_that_ships_is_enough_and_no_more(real, task):
     """deploy/kubernetes: what the executor does in its namespace works with it, and nothing beyond."""
     from pathlib import Path

@@ -154,7 +154,7 @@ def cluster_of(request: Request) -> Cluster:
     """The cluster of the connection; host `in-cluster` means the one this node is a pod of. Raises BadParams."""
     connection = dict(request.connection or {})
     options = connection.get("options") or {}
-    namespace = str(options.get("namespace") or "")
+    namespace = str(connection.get("database") or options.get("namespace") or "")
     if connection.get("host") == "in-cluster":
         try:
             connection["password"] = (IN_CLUSTER / "token").read_text()

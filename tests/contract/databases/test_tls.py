@@ -25,6 +25,7 @@ class Keys:
     directory: Path
     authority: str
     stranger: str
+    client: dict[str, str]
 
     def given_to(self, user: str) -> Keys:
         """The server's user owns the key, or the server refuses it."""
@@ -44,7 +45,13 @@ def keys() -> Iterator[Keys]:
         made.cert_chain_pems[0].write_to_path(directory / "server.crt")
         made.private_key_pem.write_to_path(directory / "server.key")
         (directory / "server.key").chmod(0o600)
-        yield Keys(directory, authority.cert_pem.bytes().decode(), stranger.cert_pem.bytes().decode())
+        asked = authority.issue_cert(common_name="corral")
+        client = {
+            "cert": asked.cert_chain_pems[0].bytes().decode(),
+            "key": asked.private_key_pem.bytes().decode(),
+        }
+        (directory / "clients.crt").write_bytes(authority.cert_pem.bytes())
+        yield Keys(directory, authority.cert_pem.bytes().decode(), stranger.cert_pem.bytes().decode(), client)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -72,6 +79,7 @@ def test_postgres_encrypts_and_verifies(keys: Keys, pg: Any, monkeypatch: pytest
     port = free_port()
     folder = keys.given_to("postgres").directory
     settings = ("listen_addresses=127.0.0.1", f"port={port}", "ssl=on", f"ssl_cert_file={folder}/server.crt")
+    settings += (f"ssl_ca_file={folder}/clients.crt",)
     monkeypatch.setenv("PGPORT", str(port))  # the fixture's own clients look there
     with postgres.running(*settings, f"ssl_key_file={folder}/server.key") as server:
         (server.directory / "data" / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 trust\n")
@@ -83,6 +91,13 @@ def test_postgres_encrypts_and_verifies(keys: Keys, pg: Any, monkeypatch: pytest
 
         query = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
         modes_hold(child, keys, query, lambda value: value is True)
+
+        (server.directory / "data" / "pg_hba.conf").write_text(
+            "local all all trust\nhostssl all all 127.0.0.1/32 cert\n"
+        )
+        server.sql("postgres", "select pg_reload_conf()")
+        assert child({"ca": keys.authority, **keys.client}).ok(sql=query, format="json").rows == [{"ssl": True}]
+        assert "certificate" in child({"ca": keys.authority}).run(sql=query).err
 
 
 @pytest.mark.mariadb

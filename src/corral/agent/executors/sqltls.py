@@ -1,8 +1,8 @@
 """The TLS options of a database connection, the same words for every engine.
 
-`tls` of a connection: mode (off | prefer | require | verify), ca_file, ca_data, client_cert_file, client_cert_data, client_key_file,
-client_key_data, each a text: a file is a PEM file on the node, data a PEM text. `verify`: "false" means require. Without a mode: verify
-when an authority or `verify` is given, else prefer (encrypt when the server can, as the databases' own clients do).
+`tls` of a connection: mode (off | prefer | require | verify), ca, cert, key; the latter are PEM texts or paths of PEM files on the node.
+The words of other kinds are understood too: ca_file, ca_data, client_cert_file, client_key_file, …, and `verify`: "false" means require.
+Without a mode: verify when an authority or `verify` is given, else prefer (encrypt when the server can, as the databases' own clients do).
 """
 
 from __future__ import annotations
@@ -16,8 +16,13 @@ from typing import Any, Final
 from corral.agent.executors.contract import BadParams
 
 MODES: Final = ("off", "prefer", "require", "verify")
-_PARTS: Final = tuple(f"{part}_{form}" for part in ("ca", "client_cert", "client_key") for form in ("file", "data"))
-_TEXTS: Final = ("mode", "verify", *_PARTS)
+_WORDS: Final = {
+    "ca": ("ca", "ca_file", "ca_data"),
+    "cert": ("cert", "client_cert_file", "client_cert_data"),
+    "key": ("key", "client_key_file", "client_key_data"),
+}
+_TEXTS: Final = ("mode", "verify", *(word for words in _WORDS.values() for word in words))
+_PEM: Final = "-----BEGIN "
 _TRUTH: Final = {"": None, "true": True, "false": False}
 
 
@@ -62,19 +67,25 @@ def tls_of(connection: Mapping[str, Any]) -> Tls:
             raise BadParams(
                 f"cannot use TLS option {name!r} of the connection",
                 element=f"connection.tls.{name}",
-                hint=f"known, each a text: {', '.join(_TEXTS)} (verify is true or false)",
+                hint="known, each a text: mode, ca, cert, key",
             )
     return Tls(
         mode=_mode(options, _TRUTH[options.get("verify", "")]),
         ca=_file(options, "ca"),
-        cert=_file(options, "client_cert"),
-        key=_file(options, "client_key"),
+        cert=_file(options, "cert"),
+        key=_file(options, "key"),
     )
 
 
 def _file(options: Mapping[str, str], part: str) -> str | None:
-    data = options.get(f"{part}_data")
-    return _in_memory(data) if data else options.get(f"{part}_file")
+    """The path of what was given; a PEM text becomes a file in memory, gone with this process."""
+    given = next((options[word] for word in _WORDS[part] if options.get(word)), None)
+    if given is None or not given.lstrip().startswith(_PEM):
+        return given
+    descriptor = os.memfd_create("tls", 0)
+    os.fchmod(descriptor, 0o600)  # libpq refuses a key that others could read
+    os.write(descriptor, given.encode())
+    return f"/proc/self/fd/{descriptor}"
 
 
 def _mode(options: Mapping[str, str], verify: bool | None) -> str:
@@ -82,16 +93,9 @@ def _mode(options: Mapping[str, str], verify: bool | None) -> str:
     if not mode:
         if verify is False:
             return "require"
-        return "verify" if verify or options.get("ca_file") or options.get("ca_data") else "prefer"
+        return "verify" if verify or any(options.get(word) for word in _WORDS["ca"]) else "prefer"
     if mode not in MODES:
         raise BadParams(
             f"cannot use TLS mode {mode!r}: expected one of {', '.join(MODES)}", element="connection.tls.mode"
         )
     return mode
-
-
-def _in_memory(pem: str) -> str:
-    """A path for drivers that take no text; gone with this process."""
-    descriptor = os.memfd_create("tls", 0)
-    os.write(descriptor, pem.encode())
-    return f"/proc/self/fd/{descriptor}"

@@ -108,6 +108,7 @@ def test_a_read_only_task_sends_only_what_begins_as_reading_does() -> None:
         ({}, "prefer"),
         ({"mode": "off"}, "off"),
         ({"ca_file": "/etc/ca.pem"}, "verify"),
+        ({"ca": "/etc/ca.pem"}, "verify"),
         ({"verify": "true"}, "verify"),
         ({"verify": False}, "require"),
         ({"verify": "false", "ca_file": "/etc/ca.pem"}, "require"),
@@ -119,7 +120,10 @@ def test_the_mode_of_tls_follows_from_what_is_given(given: dict[str, Any], mode:
 
 
 def test_pem_texts_become_files_in_memory_and_unknown_options_are_named() -> None:
-    tls = tls_of({"tls": {"ca_data": "-----BEGIN CERTIFICATE-----\n"}})
+    tls = tls_of(
+        {"tls": {"ca": "-----BEGIN CERTIFICATE-----\n", "cert": "/etc/c.pem", "client_key_file": "/etc/k.pem"}}
+    )
+    assert (tls.cert, tls.key) == ("/etc/c.pem", "/etc/k.pem")
     assert tls.ca is not None
     assert Path(tls.ca).read_text() == "-----BEGIN CERTIFICATE-----\n"
     assert tls_of({"tls": None}).context() is not None

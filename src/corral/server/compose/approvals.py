@@ -6,10 +6,11 @@ from corral.server.application.access.scope import Scope
 from corral.server.application.approvals.book import ApprovalBook, ApprovalRoom, ApprovalRuleBook
 from corral.server.compose.ground import Ground
 from corral.server.compose.jobs import Jobs
-from corral.server.infrastructure.sql.approvals import SqlApprovalQueries, SqlApprovalRules
+from corral.server.compose.named import Named
+from corral.server.infrastructure.sql.approvals import SqlApprovalQueries
 
 
-def compose_approvals(ground: Ground, jobs: Jobs) -> ApprovalRoom:
+def compose_approvals(ground: Ground, jobs: Jobs, named: Named) -> ApprovalRoom:
     return ApprovalRoom(
         approvals=ApprovalBook(
             queries=SqlApprovalQueries(ground.db, ground.clock),
@@ -19,5 +20,5 @@ def compose_approvals(ground: Ground, jobs: Jobs) -> ApprovalRoom:
             scope=Scope(ground.registry),
             clock=ground.clock,
         ),
-        rules=ApprovalRuleBook(store=SqlApprovalRules(ground.db), clock=ground.clock),
+        rules=ApprovalRuleBook(store=named.approval_rules, clock=ground.clock),
     )

@@ -1,10 +1,11 @@
-"""Secrets and connections: what a spec may name, and what is looked up when a task is sent."""
+"""Secrets and connections: what a spec may name, and what is looked up when a task is sent. And the rules that ask for approval."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from corral.server.application.access.deciding import Selectors
+from corral.server.application.approvals.kept import KeptRules
 from corral.server.application.connections.book import ConnectionBook
 from corral.server.application.ports.guards import SubmissionGuard
 from corral.server.application.secrets.book import SecretBook
@@ -13,6 +14,7 @@ from corral.server.application.secrets.private import PrivateParts
 from corral.server.compose.ground import Ground
 from corral.server.infrastructure.secrets.cipher import AesCipher
 from corral.server.infrastructure.secrets.master import load_master
+from corral.server.infrastructure.sql.approvals import SqlApprovalRules
 from corral.server.infrastructure.sql.connections import SqlConnectionStore
 from corral.server.infrastructure.sql.secrets import SqlSecretStore
 
@@ -25,6 +27,7 @@ class Named:
     connections: ConnectionBook
     private: PrivateParts
     guard: SubmissionGuard
+    approval_rules: KeptRules
     selectors: Selectors
     """Of the nodes that secrets and connections are for."""
 
@@ -51,5 +54,6 @@ def compose_named(ground: Ground) -> Named:
         secrets=SecretBook(store=secrets, master=master, cipher=cipher, clock=ground.clock, changed=private.forget),
         connections=ConnectionBook(store=connections, secrets=secrets, clock=ground.clock),
         private=private,
+        approval_rules=KeptRules(SqlApprovalRules(ground.db), ground.clock),
         guard=SecretGuard(secrets=secrets, connections=connections, fleet=ground.registry),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any, Final
 
 from nats.aio.msg import Msg
@@ -22,6 +23,7 @@ FOLLOW_REQUEST_SECONDS: Final = 20.0
 FOLLOW_IDLE_SECONDS: Final = 60
 _SEQUENCE: Final = "Nats-Sequence"
 _SUBJECT: Final = "Nats-Subject"
+_TIME: Final = "Nats-Time-Stamp"
 
 
 async def direct_batch(
@@ -205,7 +207,20 @@ def _stored(message: Msg) -> BusMessage:
     """A message answered by DIRECT.GET: its own subject and sequence come in headers."""
     headers = message.headers or {}
     own = {key: value for key, value in headers.items() if not key.startswith("Nats-")}
-    return BusMessage(subject=headers[_SUBJECT], data=message.data, headers=own, sequence=int(headers[_SEQUENCE]))
+    return BusMessage(
+        subject=headers[_SUBJECT],
+        data=message.data,
+        headers=own,
+        sequence=int(headers[_SEQUENCE]),
+        at=_moment(headers.get(_TIME, "")),
+    )
+
+
+def _moment(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _cut(stream: str) -> BusError:

@@ -57,7 +57,9 @@ class MemoryStream:
         if refuses and self.bytes + len(data) > spec.max_bytes:
             return {"error": FULL, "stream": spec.name, "seq": 0}
         self.last += 1
-        self.messages[self.last] = BusMessage(subject=subject, data=data, headers=dict(headers), sequence=self.last)
+        self.messages[self.last] = BusMessage(
+            subject=subject, data=data, headers=dict(headers), sequence=self.last, at=self._clock.wall()
+        )
         self._stored_at[self.last] = self._clock.monotonic()
         self.bytes += len(data)
         mine.append(self.last)

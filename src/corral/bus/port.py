@@ -28,13 +28,17 @@ class NotFoundOnBus(BusError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BusMessage:
-    """One message of a stream. `sequence` is the stream's; `ack` is opaque, given back to Batches.ack."""
+    """One message of a stream. `sequence` is the stream's; `ack` is opaque, given back to Batches.ack.
+
+    `at` is when it was stored, in seconds since the epoch; 0.0 where the way it came does not say.
+    """
 
     subject: str
     data: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     sequence: int = 0
     ack: str = ""
+    at: float = 0.0
 
 
 class Batches(Protocol):

@@ -39,7 +39,7 @@ NOUNS: Final[dict[str, Entry]] = {
     "why": Entry("corral.cli.commands.why", "Say why a job, a rollout or a node stands where it stands."),
     "token": Entry("corral.cli.commands.token", "Join tokens, which enrol nodes: create, list, revoke."),
     "agent": Entry("corral.cli.commands.agent", "The agent of a node: enroll, status, bundle, list, remove."),
-    "audit": Entry("corral.cli.commands.audit", "Who did what: list."),
+    "audit": Entry("corral.cli.commands.audit", "Who did what: list, show, verify, export, replay."),
     "approval": Entry("corral.cli.commands.approval", "Four eyes: list, show, approve, deny, rule-set, rule-list."),
     "secret": Entry("corral.cli.commands.secret", "Values tasks may use and nobody reads: set, list, delete."),
     "connection": Entry("corral.cli.commands.connection", "Databases and clusters by name: set, list, show, delete."),

@@ -39,7 +39,10 @@ class JobChanged:
 
 @dataclass(frozen=True)
 class Output:
-    """Bytes of one stream of one attempt, in order. `missing` bytes before them were dropped by the cap."""
+    """Bytes of one stream of one attempt, in order. `missing` bytes before them were dropped by the cap.
+
+    `at` is when the server stored them, in seconds since the epoch; 0.0 for what is followed live.
+    """
 
     node: str
     attempt: int
@@ -47,6 +50,7 @@ class Output:
     offset: int
     data: bytes
     missing: int = 0
+    at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,15 @@ class OutputLedger:
             if not self._from_start:
                 stream.position = max(0, offset - skipped)
         start = stream.position
-        return _outputs(key, start, stream.feed(offset, base64.b64decode(data.get("data") or ""), skipped))
+        pieces = stream.feed(offset, base64.b64decode(data.get("data") or ""), skipped)
+        return _outputs(key, start, pieces, float(data.get("at") or 0.0))
 
     def flush(self) -> list[Output]:
         """No more will come: what was held back, its holes named."""
         return [out for key, stream in self._streams.items() for out in _outputs(key, stream.position, stream.finish())]
 
 
-def _outputs(key: tuple[str, int, str], start: int, pieces: Iterable[bytes | Gap]) -> list[Output]:
+def _outputs(key: tuple[str, int, str], start: int, pieces: Iterable[bytes | Gap], at: float = 0.0) -> list[Output]:
     made: list[Output] = []
     missing = 0
     for piece in pieces:
@@ -90,7 +95,7 @@ def _outputs(key: tuple[str, int, str], start: int, pieces: Iterable[bytes | Gap
             missing += piece.end - piece.start
             start = piece.end
         else:
-            made.append(Output(*key, start, piece, missing))
+            made.append(Output(*key, start, piece, missing, at))
             start, missing = start + len(piece), 0
     return made
 

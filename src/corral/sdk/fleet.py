@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from corral.sdk.api import Api
+from corral.sdk.audit import Audit
 from corral.sdk.approvals import Approvals
 from corral.sdk.context import Context, find_context
 from corral.sdk.files import Files
@@ -44,6 +45,7 @@ class Fleet:
         self.roles = Roles(api)
         self.sql = Sql(api)
         self.system = System(api)
+        self.audit = Audit(api)
         self.users = Users(api)
         self.me = Me(api)
 

@@ -286,6 +286,7 @@ class FakeApi:
                 return self._ok({"code": "abc", "path": "/login?code=abc", "expires_at": iso_text(START)}, status=201)
             case "GET", "audit":
                 row = {
+                    "id": 1,
                     "at": iso_text(START),
                     "actor": "admin",
                     "action": "POST /jobs",

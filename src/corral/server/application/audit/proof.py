@@ -111,27 +111,30 @@ class AuditProof:
     async def export(
         self, caller: Caller, *, since: datetime | None = None, until: datetime | None = None
     ) -> AsyncGenerator[Mapping[str, Any], None]:
-        """What a third party needs to prove it: our public keys, then each sealed entry with its hashes, then the signed heads."""
-        anchor, head, last = await self._chain.ends()
+        """What a third party needs to prove it: our public keys, then each sealed entry with its hashes, signed heads among them.
+
+        It goes on behind `until` to the next signed head, so that its end can be proved.
+        """
+        anchor, _, last = await self._chain.ends()
         begin = 0 if anchor is None else anchor.sequence
         if since is not None:
             begin = max(begin, min(await self._chain.first_at(since) - 1, last))
         end = last if until is None else min(last, await self._chain.first_at(until) - 1)
+        if end < last:
+            end = min((point.sequence for point in await self._chain.heads(after=end - 1, upto=last)), default=last)
         keys = {name: base64.b64encode(key).decode() for name, key in self._seals.public().items()}
         yield {"type": "keys", "keys": keys, "first": begin + 1, "last": end}
         if anchor is not None and anchor.sequence == begin:
             yield _point(anchor)
         at = begin
         while at < end and (links := await self._chain.links(after=at, upto=end, limit=PAGE)):
+            points = {point.sequence: point for point in await self._chain.heads(after=at, upto=links[-1].sequence)}
             for link in links:
                 yield _line(link)
+                if link.sequence in points:
+                    yield _point(points[link.sequence])
             at = links[-1].sequence
             await self._clock.sleep(0)
-        points = await self._chain.heads(after=begin, upto=end)
-        for point in points:
-            yield _point(point)
-        if head is not None and head.sequence > end:
-            yield _point(head)
 
 
 def _point(point: Checkpoint) -> Mapping[str, Any]:

@@ -241,7 +241,10 @@ class Down(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputChunk:
-    """A byte range of one stream of one attempt. `sequence` orders chunks of all nodes and resumes a follower."""
+    """A byte range of one stream of one attempt. `sequence` orders chunks of all nodes and resumes a follower.
+
+    `at` is when it was stored, in seconds since the epoch; 0.0 where the log does not say (of what is followed live).
+    """
 
     sequence: int
     node: str
@@ -250,6 +253,7 @@ class OutputChunk:
     offset: int
     data: bytes
     skipped: int = 0
+    at: float = 0.0
 
 
 class OutputLog(Protocol):

@@ -70,4 +70,5 @@ class NatsOutputLog:
             offset=offset,
             data=message.data,
             skipped=skipped,
+            at=message.at,
         )

@@ -76,7 +76,8 @@ class AuditHook:
     ) -> None:
         """Record the request if it is one of the recorded kinds. `about`: what the use case added."""
         refused = status in (401, 403)
-        told = {} if about is None or (route is not None and route.asks and not refused) else dict(about)
+        question = route is not None and route.asks and route.method in _WRITES and not refused
+        told = {} if about is None or question else dict(about)
         if not (refused or SENSITIVE in told or (route is not None and (route.audit or _is_write(route)))):
             return
         details: dict[str, Any] = {}
@@ -88,8 +89,8 @@ class AuditHook:
                 details["not_recorded"] = counted
         if route is not None and not refused:
             details |= _kept(body) | _made(answer, status)
-        if refused and caller.kind != "nobody":
-            details |= _made(answer, status)
+        if status == 403:
+            details |= _kept(body) | _made(answer, status)
         details |= told
         await self._record(
             AuditEntry(

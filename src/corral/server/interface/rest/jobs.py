@@ -14,6 +14,7 @@ from corral.domain.errors import Invalid
 from corral.domain.job import JobState
 from corral.domain.kinds import needed
 from corral.domain.task import TaskState
+from corral.server.application.audit import about
 from corral.server.application.jobs.room import JobRoom
 from corral.server.application.jobs.sight import READ
 from corral.server.application.ports.access import Caller
@@ -84,6 +85,8 @@ async def get_job(
     cursor: str | None = None,
 ) -> Envelope[JobView]:
     """The job with a page of its tasks (at most 1,000; 250 with output); `next` continues them."""
+    if with_output:
+        about.reads("output")
     found = await jobs.listing.get(
         caller, job, states=_states(TaskState, states), with_output=with_output, limit=limit, cursor=cursor
     )
@@ -118,6 +121,8 @@ async def job_events(
     resume: LastEventId = None,
 ) -> Stream:
     """Server-Sent Events: snapshot, then task, job and (with output=1) output, then end."""
+    if output:
+        about.reads("output")
     watched = await jobs.watching.job(caller, job, output=output, after=last_event_id(resume, after))
     return sse(events(watched))
 

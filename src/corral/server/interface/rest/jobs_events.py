@@ -29,7 +29,10 @@ class TasksEvent(msgspec.Struct, kw_only=True):
 
 
 class OutputEvent(msgspec.Struct, kw_only=True):
-    """`data` is base64; `skipped` bytes before `offset` were left out by the node (beyond the cap)."""
+    """`data` is base64; `skipped` bytes before `offset` were left out by the node (beyond the cap).
+
+    `at` is when the server stored it, in seconds since the epoch; 0 for what is followed live.
+    """
 
     node: str
     attempt: int
@@ -37,6 +40,7 @@ class OutputEvent(msgspec.Struct, kw_only=True):
     offset: int
     data: str
     skipped: int
+    at: float = 0.0
 
 
 async def events(watched: AsyncGenerator[WatchEvent, None]) -> AsyncGenerator[SseEvent, None]:
@@ -55,6 +59,7 @@ def encode(event: WatchEvent) -> SseEvent:
             offset=event.offset,
             data=base64.b64encode(event.data).decode(),
             skipped=event.skipped,
+            at=event.at,
         )
         return "output", event.sequence, _ENCODER.encode(chunk)
     if isinstance(event, TasksChanged):

@@ -12,12 +12,13 @@ from types import TracebackType
 from typing import Any
 
 from corral.sdk.api import Api
-from corral.sdk.audit import Audit
 from corral.sdk.approvals import Approvals
+from corral.sdk.audit import Audit
 from corral.sdk.context import Context, find_context
 from corral.sdk.files import Files
 from corral.sdk.jobs import JobHandle, Jobs, Run, submission
 from corral.sdk.nodes import Nodes, Tokens
+from corral.sdk.policy import Policy
 from corral.sdk.roles import Roles
 from corral.sdk.rollouts import Rollouts
 from corral.sdk.secrets import Connections, Secrets
@@ -42,6 +43,7 @@ class Fleet:
         self.approvals = Approvals(api)
         self.secrets = Secrets(api)
         self.connections = Connections(api)
+        self.policy = Policy(api)
         self.roles = Roles(api)
         self.sql = Sql(api)
         self.system = System(api)

@@ -59,15 +59,12 @@ def upgrade() -> None:
         sa.Column("outcome", sa.String(length=32), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("request_id", sa.String(length=64), server_default="", nullable=False),
-        sa.Column("credential", sa.String(length=64), server_default="", nullable=False),
-        sa.Column("job", sa.String(length=20), server_default="", nullable=False),
         sa.Column("duration_ms", sa.Integer(), server_default="0", nullable=False),
         sa.Column("details", sa.Text(), server_default="{}", nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("audit", schema=None) as batch_op:
         batch_op.create_index("audit_at", ["at"], unique=False)
-        batch_op.create_index("audit_job", ["job", "id"], unique=False)
 
     op.create_table(
         "dead_letters",

@@ -1,4 +1,4 @@
-"""The audit chain"""
+"""The audit chain, and what its entries say besides"""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ depends_on = None
 
 
 def upgrade() -> None:
+    for name, length in (("credential", 64), ("job", 20)):
+        op.add_column("audit", sa.Column(name, sa.String(length=length), server_default="", nullable=False))
+    op.create_index("audit_job", "audit", ["job", "id"], unique=False)
     op.create_table(
         "audit_chain",
         sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),

@@ -142,15 +142,15 @@ def refusal(address: Address, rules: AddressRules) -> str:
     return ""
 
 
-def check_addresses(host: str, found: Sequence[str], rules: AddressRules, element: str = "params.url") -> str:
-    """The first of the addresses that `host` stands for, all of which may be asked; raises Invalid."""
+def check_addresses(host: str, found: Sequence[str], rules: AddressRules, element: str = "params.url") -> Sequence[str]:
+    """The addresses that `host` stands for, all of which may be asked; raises Invalid."""
     for text in found:
         address = ipaddress.ip_address(text.partition("%")[0])
         if why := refusal(address, rules):
             raise Invalid(f"cannot ask {host!r}: {address} is {why}", element=element, hint=_HINT)
     if not found:
         raise Invalid(f"cannot ask {host!r}: it has no address", element=element)
-    return found[0]
+    return found
 
 
 _HINT: Final = "agent.http_allow in the node's own configuration lists what is allowed in spite of that"

@@ -3,6 +3,8 @@
 import ipaddress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from corral.domain.errors import Invalid
 from corral.domain.netguard import AddressRules, check_addresses, parse_networks, parse_url, refusal
@@ -66,7 +68,7 @@ def test_what_is_no_other_host_is_refused_in_every_spelling(address, why):
 def test_one_bad_address_among_many_refuses_the_name():
     with pytest.raises(Invalid, match=r"cannot ask 'app.example': 127.0.0.1 is the node itself"):
         check_addresses("app.example", ["8.8.8.8", "10.1.1.1", "127.0.0.1"], AddressRules())
-    assert check_addresses("app.example", ["8.8.8.8", "10.1.1.1"], AddressRules()) == "8.8.8.8"
+    assert check_addresses("app.example", ["8.8.8.8", "10.1.1.1"], AddressRules()) == ["8.8.8.8", "10.1.1.1"]
     with pytest.raises(Invalid, match="it has no address"):
         check_addresses("app.example", [], AddressRules())
     with pytest.raises(Invalid, match="link-local"):
@@ -118,3 +120,43 @@ def test_a_plain_url_is_understood(text, host, port, target, netloc):
 def test_what_is_no_network_is_refused(text):
     with pytest.raises(Invalid, match="as a network"):
         parse_networks([text], "params.networks.only")
+
+
+@given(
+    st.text(max_size=60)
+    | st.builds("http://{}".format, st.text(alphabet="0123456789abcdefxX.:[]@/\\\\%#?-_", max_size=40))
+)
+def test_whatever_is_written_is_refused_or_means_one_plain_thing(text):
+    try:
+        url = parse_url(text)
+    except Invalid as error:
+        assert error.message.startswith("cannot ")
+        return
+    assert url.scheme in ("http", "https")
+    assert 0 < url.port < 65536
+    assert parse_url(str(url)) == url
+    assert url.target.isascii()
+    assert not set(url.target) & set(" \r\n\t")
+    if url.host.replace(".", "").isdigit() or ":" in url.host:
+        ipaddress.ip_address(url.host)
+
+
+@given(st.ip_addresses(v=4))
+def test_every_way_to_carry_an_address_is_judged_like_the_address(inner):
+    rules = AddressRules()
+    number = int(inner)
+    carried = [
+        0xFFFF << 32 | number,
+        0x64FF9B << 96 | number,
+        0x2002 << 112 | number << 80,
+        0x2001 << 112 | (number ^ 0xFFFFFFFF),
+    ]
+    for each in carried:
+        if refusal(inner, rules):
+            assert refusal(ipaddress.IPv6Address(each), rules)
+
+
+@given(st.ip_addresses())
+def test_what_the_library_calls_loopback_link_local_or_multicast_is_always_refused(address):
+    if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
+        assert refusal(address, AddressRules())

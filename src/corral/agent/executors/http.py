@@ -42,7 +42,7 @@ def perform(request: Request, rules: AddressRules) -> None:
     if request.dry_run:
         parsed = parse_url(url, names=() if rules.allow else ("localhost",))
         emit(
-            f"would send {params['method']} {params['url'].partition('?')[0]} to {web.address(parsed)} port {parsed.port}"
+            f"would send {params['method']} {params['url'].partition('?')[0]} to {web.addresses(parsed)[0]} port {parsed.port}"
         )
         return
     answer = web.send(

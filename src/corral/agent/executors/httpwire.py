@@ -106,8 +106,8 @@ class Web:
                 )
             here = there
 
-    def address(self, url: Url) -> str:
-        """The address a request to `url` goes to; raises Invalid when one of its addresses may not be asked, Failed without any."""
+    def addresses(self, url: Url) -> Sequence[str]:
+        """Where a request to `url` may go; raises Invalid when one of its addresses may not be asked, Failed without any."""
         try:
             found = self.resolve(url.host, url.port)
         except (OSError, UnicodeError) as error:
@@ -116,16 +116,7 @@ class Web:
 
     def open(self, url: Url, deadline: float) -> socket.socket:
         """A connection to the checked address, with TLS where the URL says so; raises Invalid, Failed."""
-        address = self.address(url)
-        left = deadline - self.clock.monotonic()
-        if left <= 0:
-            raise self._late(url)
-        try:
-            plain = self.connect(address, url.port, left)
-        except TimeoutError:
-            raise self._late(url) from None
-        except OSError as error:
-            raise Failed(f"cannot connect to {url.netloc!r}: {error.strerror or error}") from None
+        plain = self._connected(url, self.addresses(url), deadline)
         if url.scheme == "http":
             return plain
         try:
@@ -141,6 +132,23 @@ class Web:
             if isinstance(error, OSError):
                 raise Failed(f"cannot speak TLS with {url.netloc!r}: {error.strerror or error}") from None
             raise
+
+    def _connected(self, url: Url, addresses: Sequence[str], deadline: float) -> socket.socket:
+        """To the first of them that answers: a machine without IPv6 is not cut off by a name that has it."""
+        trouble: OSError | None = None
+        for number, address in enumerate(addresses):
+            left = deadline - self.clock.monotonic()
+            if left <= 0:
+                break
+            # one that never answers leaves time for the others
+            patience = left if number == len(addresses) - 1 else left / 2
+            try:
+                return self.connect(address, url.port, patience)
+            except OSError as error:
+                trouble = error
+        if trouble is None or isinstance(trouble, TimeoutError):
+            raise self._late(url)
+        raise Failed(f"cannot connect to {url.netloc!r}: {trouble.strerror or trouble}")
 
     def _parse(self, url: str, element: str = "params.url") -> Url:
         # where loopback may be asked its names may be used; what they resolve to is judged all the same

@@ -10,6 +10,7 @@ import { Login } from "./shell/Login";
 import { Shell } from "./shell/Shell";
 import { JobPage } from "./pages/Job";
 import { Jobs } from "./pages/Jobs";
+import { Files } from "./pages/Files";
 import { NodePage } from "./pages/Node";
 import { Nodes } from "./pages/Nodes";
 import { Overview } from "./pages/Overview";
@@ -58,6 +59,7 @@ export function App() {
             <Route path="/jobs/:job" element={<JobPage />} />
             <Route path="/rollouts" element={<Rollouts />} />
             <Route path="/rollouts/:rollout" element={<RolloutPage />} />
+            <Route path="/files" element={<Files />} />
             <Route path="*" element={<Empty title={t("kit.no_page")} />} />
           </Route>
         </Routes>

@@ -10,6 +10,7 @@ import { applyTheme } from "./shell/theme";
 import "./style.css";
 import "./live.css";
 import "./rollouts.css";
+import "./files.css";
 
 applyTheme();
 startLanguages();

@@ -37,7 +37,7 @@ export function Trouble({ error, again }: { error: unknown; again?: () => void }
   const problem = error instanceof Problem ? error : null;
   return (
     <div className="note bad" role="alert">
-      <div>{problem?.message ?? String(error)}</div>
+      <div>{error instanceof Error ? error.message : String(error)}</div>
       {problem?.hint && <div>{problem.hint}</div>}
       {problem?.requestId && <div className="muted small mono">{t("kit.request", { id: problem.requestId })}</div>}
       {again && (

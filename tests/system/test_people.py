@@ -92,6 +92,14 @@ async def test_an_admin_makes_a_user_who_logs_in_works_and_logs_out(stack: Stack
     who = json.loads(out)
     assert (status, who["name"], who["method"], who["must_change"]) == (0, "ada", "password", False)
     assert [grant["role"] for grant in who["grants"]] == ["admin"]
+    status, token, err = await ada.types("user", "token", "create", "ci", "--permissions", "node.read", "-q")
+    assert status == 0, err
+    ci = person(stack, tmp_path, "ci")
+    assert (await ci.types("node", "list", token=token.strip()))[0] == 0
+    assert (await ci.types("user", "list", token=token.strip()))[0] == 5
+    listed = json.loads((await ada.types("user", "token", "list", "-o", "json"))[1])
+    assert (await ada.types("user", "token", "revoke", listed[0]["id"]))[0] == 0
+    assert (await ci.types("node", "list", token=token.strip()))[0] == 5
     assert (ada.kept.stat().st_mode & 0o777, ada.kept.parent.stat().st_mode & 0o077) == (0o600, 0)
     kept = ada.kept.read_text()
     assert PASSWORD not in kept

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from corral.cli import exits
+from corral.cli.commands import user_token
 from corral.cli.options import HELP, verb
 from corral.cli.output.table import render
 from corral.cli.output.units import show_time
@@ -20,8 +21,9 @@ from corral.sdk.models import parse_time
 command = click.Group(
     "user",
     context_settings=HELP,
-    help="Users: create, list, show, set, delete, passwd, invite, sessions, end-session.",
+    help="Users: create, list, show, set, delete, passwd, invite, sessions, end-session, token.",
 )
+command.add_command(user_token.command)
 Row = Mapping[str, Any]
 
 

@@ -71,6 +71,15 @@ class Lockout:
 
         await self._store.update(sorted(self._limits(address, name)), back)
 
+    async def not_looked_at(self, *, address: str, name: str = "") -> None:
+        """The attempt was turned away before anybody looked at it: it was neither a failure nor a success."""
+        now = self._clock.wall()
+
+        def back(known: Mapping[str, Attempts]) -> Mapping[str, Attempts]:
+            return {key: taken_back(found, now=now) for key, found in known.items()}
+
+        await self._store.update(sorted(self._limits(address, name)), back)
+
     def _limits(self, address: str, name: str) -> Mapping[str, int]:
         attempts = self._patience.attempts
         if not name:

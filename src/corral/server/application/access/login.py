@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from corral.domain.access import EVERYTHING
-from corral.domain.errors import Denied, Invalid, Unauthenticated
+from corral.domain.errors import Denied, Invalid, TooMany, Unauthenticated
 from corral.runtime.clock import Clock
 from corral.server.application.access.codes import LoginCodes
 from corral.server.application.access.lockout import Lockout
@@ -87,7 +87,12 @@ class Login:
         await guard.lockout.begin(address=address, name=name)
         user = await guard.users.by_name(name)
         known = None if user is None or user.disabled or user.source is not UserSource.LOCAL else user.password_hash
-        if not await guard.hasher.verify(known, password) or user is None or known is None:
+        try:
+            right = await guard.hasher.verify(known, password)
+        except TooMany:
+            await guard.lockout.not_looked_at(address=address, name=name)
+            raise
+        if not right or user is None or known is None:
             raise Unauthenticated(
                 "cannot log in: the name or the password is wrong",
                 element="password",

@@ -43,6 +43,8 @@ _KEPT_FIELDS: Final = (
     "note",
     "kinds",
     "min_nodes",
+    "roles",
+    "disabled",
 )
 _MADE_FIELDS: Final = ("job", "id", "node_id", "name")
 _ROUTINE: Final = frozenset({"/enroll/challenge", "/refresh", "/artifacts/uploads/{upload:str}"})

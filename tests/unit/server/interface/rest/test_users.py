@@ -103,6 +103,17 @@ async def test_a_burst_of_guesses_is_counted_as_many(stand: Any) -> None:
     assert sorted(answer.status_code for answer in answers) == [401] * 5 + [429] * 10
 
 
+async def test_whoever_is_turned_away_because_too_many_log_in_has_not_failed(
+    stand: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stand.bench.user("ada", password=PASSWORD)
+    assert (await login(stand)).status_code == 200
+    with monkeypatch.context() as busy:
+        busy.setattr("corral.server.infrastructure.auth.hasher.WAITING_MAX", 0)
+        assert [(await login(stand)).status_code for _ in range(8)] == [429] * 8
+    assert (await login(stand)).status_code == 200
+
+
 async def test_success_forgives_the_name(stand: Any) -> None:
     await stand.bench.user("ada", password=PASSWORD)
     for _ in range(3):

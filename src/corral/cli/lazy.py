@@ -42,6 +42,7 @@ NOUNS: Final[dict[str, Entry]] = {
     "audit": Entry("corral.cli.commands.audit", "Who did what: list, show, verify, export, replay."),
     "approval": Entry("corral.cli.commands.approval", "Four eyes: list, show, approve, deny, rule-set, rule-list."),
     "secret": Entry("corral.cli.commands.secret", "Values tasks may use and nobody reads: set, list, delete."),
+    "policy": Entry("corral.cli.commands.policy", "Which commands may run: list, set, test, mode."),
     "connection": Entry("corral.cli.commands.connection", "Databases and clusters by name: set, list, show, delete."),
     "role": Entry("corral.cli.commands.role", "Roles and grants: list, create, set, grant, revoke, grants."),
     "can-i": Entry("corral.cli.commands.can_i", "Say whether somebody may do something, where, and why."),

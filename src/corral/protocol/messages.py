@@ -77,7 +77,10 @@ class StateMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyMessage:
-    """DOWN policy, signed: the command policy at one revision. `rules`: [{"effect": "deny"|"allow", "match": …, "id": …}]."""
+    """DOWN policy, signed: the command policy at one revision. `rules`: [{"effect": "deny"|"allow", "match": …, "id": …}].
+
+    `mode` says what may run that no rule matches: domain.policy.Mode.
+    """
 
     v: int = VERSION
     kid: str
@@ -86,6 +89,7 @@ class PolicyMessage:
     issued: float
     not_after: float
     rules: list[Any] = field(default_factory=list)
+    mode: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

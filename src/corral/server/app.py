@@ -9,6 +9,7 @@
 5 nodes       the registry is loaded before presence is judged
 6 files       uploads that nobody continued go away
   jobs        dispatcher, ingest, sync, sweeper: both directions between SQL and the nodes
+  policy      brings the rules to the nodes, which the jobs room checks first
   rollouts    the driver submits jobs, so these come first
 7 http        last in, first out: nobody is let in before we can serve, and intake ends first when we stop
 """
@@ -34,6 +35,7 @@ from corral.server.compose.restored import RestoredObjects
 from corral.server.compose.review import compose_review
 from corral.server.compose.roles import compose_roles
 from corral.server.compose.rollouts import compose_rollouts
+from corral.server.compose.rules import compose_rules
 from corral.server.config import ServerConfig
 from corral.server.infrastructure.plugins.executors import install_executors
 from corral.server.infrastructure.sql.database import Database
@@ -55,9 +57,10 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
         sealing = compose_sealing(ground)
         files = compose_files(ground)
         named, review = compose_named(ground), compose_review(ground)
-        jobs = compose_jobs(ground, files, named, review)
-        roles = compose_roles(ground, [named.selectors])
-        nodes = compose_nodes(ground, jobs, roles.deciding)
+        rules = compose_rules(ground)
+        jobs = compose_jobs(ground, files, named, review, rules)
+        roles = compose_roles(ground, [named.selectors, rules.room.book.selectors])
+        nodes = compose_nodes(ground, jobs, roles.deciding, rules.observe)
         rollouts = compose_rollouts(ground, jobs, files, roles.book, review)
         access = await compose_access(ground, roles)
         rooms = {
@@ -66,6 +69,7 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
             "jobs": jobs.room,
             "files": files.room,
             "rollouts": rollouts.room,
+            "policy": rules.room,
             "secrets": named.secrets,
             "connections": named.connections,
             "roles": roles.room,
@@ -84,6 +88,7 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
             *nodes.components,
             *files.components,
             *jobs.components,
+            rules.distribution,
             *rollouts.components,
             *compose_listeners(ground, rooms, access, jobs.letters),
         ]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from corral.domain.errors import Invalid
 from corral.domain.job import CommandSpec
-from corral.domain.policy import ALLOWED, PolicyRule, Verdict, check, check_file, parse_rules
+from corral.domain.policy import ALLOWED, Policy, Verdict, check, check_file, parse_mode, parse_policy, parse_rules
 from corral.runtime.clock import Clock
 
 log = logging.getLogger("corral.worker.guard")
@@ -25,16 +25,16 @@ class Guard:
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
-        self._server: tuple[PolicyRule, ...] = ()
-        self._local: tuple[PolicyRule, ...] = ()
+        self._server = Policy()
+        self._local = Policy()
         self._broken = ""
         self._seen: tuple[int, int, int] | None = None
         self._looked_at = float("-inf")
         self.revision = 0
 
-    def adopt(self, revision: int, rules: Any) -> None:
+    def adopt(self, revision: int, rules: Any, mode: Any = "") -> None:
         """Put the server's rules in force. Raises Invalid: then the old ones stay."""
-        self._server = parse_rules(rules)
+        self._server = Policy(parse_rules(rules), parse_mode(mode))
         self.revision = revision
 
     def check(self, spec: CommandSpec) -> Verdict:
@@ -67,9 +67,9 @@ class Guard:
                 return
             self._seen = seen
             data = json.loads(self._path.read_bytes())
-            self._local, self._broken = parse_rules(data.get("rules") if isinstance(data, dict) else data), ""
+            self._local, self._broken = parse_policy(data), ""
         except FileNotFoundError:
-            self._seen, self._local, self._broken = None, (), ""
+            self._seen, self._local, self._broken = None, Policy(), ""
         except (OSError, ValueError, Invalid) as error:
             self._broken = f"the node's own policy file cannot be read, so nothing may run: {error}"
             log.error("Cannot read %s: %s; every task is refused", self._path, error, extra={"action": "policy"})

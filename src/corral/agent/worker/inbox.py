@@ -89,7 +89,7 @@ class Inbox:
         try:
             if (text := self._journal.meta("policy")) is not None:
                 body = json.loads(text)
-                self._guard.adopt(body["revision"], body["rules"])
+                self._guard.adopt(body["revision"], body["rules"], body.get("mode", ""))
             if (text := self._journal.meta("state")) is not None:
                 self.state_revision = int(json.loads(text)["revision"])
         except (ValueError, KeyError, TypeError, Invalid) as error:
@@ -289,8 +289,9 @@ class Inbox:
             message = from_mapping(PolicyMessage, self._trust.open(wire, "policy"))
             if self._stale(message, self._guard.revision):
                 return
-            self._guard.adopt(message.revision, message.rules)
-            self._journal.set_meta("policy", json.dumps({"revision": message.revision, "rules": message.rules}))
+            self._guard.adopt(message.revision, message.rules, message.mode)
+            kept = {"revision": message.revision, "rules": message.rules, "mode": message.mode}
+            self._journal.set_meta("policy", json.dumps(kept))
         except CorralError as error:
             self._trust.refuse("policy", error)
         except sqlite3.Error as error:

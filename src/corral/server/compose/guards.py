@@ -11,14 +11,16 @@ from corral.server.application.ports.guards import SubmissionGuard
 from corral.server.application.review.room import ReviewGuard, SqlReview
 from corral.server.compose.ground import Ground
 from corral.server.compose.named import Named
+from corral.server.compose.rules import Rules
 from corral.server.infrastructure.sql.approvals import SqlApprovalRules
 
 
-def compose_guards(ground: Ground, named: Named, review: SqlReview) -> Sequence[SubmissionGuard]:
+def compose_guards(ground: Ground, named: Named, review: SqlReview, rules: Rules) -> Sequence[SubmissionGuard]:
     """Scope (may this caller touch these nodes), policy, review of SQL, approval last: it is for what may be done at all."""
     return (
         SpecNote(),
         ScopeGuard(Scope(ground.registry)),
+        rules.guard,
         named.guard,
         ReviewGuard(review),
         ApprovalGuard(rules=SqlApprovalRules(ground.db), fleet=ground.registry),

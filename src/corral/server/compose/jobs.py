@@ -31,6 +31,7 @@ from corral.server.compose.ground import Ground
 from corral.server.compose.guards import compose_guards
 from corral.server.compose.named import Named
 from corral.server.compose.retention import retention
+from corral.server.compose.rules import Rules
 from corral.server.infrastructure.nats.down import NatsDown
 from corral.server.infrastructure.nats.output import NatsOutputLog
 from corral.server.infrastructure.nats.reports import ReportIngest
@@ -63,7 +64,7 @@ def completing(files: Files, review: SqlReview) -> Complete:
     return complete
 
 
-def compose_jobs(ground: Ground, files: Files, named: Named, review: SqlReview) -> Jobs:
+def compose_jobs(ground: Ground, files: Files, named: Named, review: SqlReview, rules: Rules) -> Jobs:
     """The dispatcher waits while ingest is behind; ingest hands it what a batch released."""
     clock, counters, bus = ground.clock, ground.counters, ground.bus
     store, queries, letters = SqlJobStore(ground.db), SqlJobQueries(ground.db), SqlDeadLetters(ground.db, clock)
@@ -109,6 +110,7 @@ def compose_jobs(ground: Ground, files: Files, named: Named, review: SqlReview) 
         clock=clock,
         counters=counters,
         rates=lambda sent: ground.count_syncs(sent),
+        policy=rules.for_sync,
     )
     output = NatsOutputLog(streams=bus.streams, counters=counters)
     sweeper = Sweeper(
@@ -123,7 +125,7 @@ def compose_jobs(ground: Ground, files: Files, named: Named, review: SqlReview) 
     )
     sight = JobSight(queries=queries, scope=Scope(ground.registry))
     reading, reach = OutputReading(queries=queries, log=output, sight=sight), Reach(fleet=ground.registry)
-    guards, approvals = compose_guards(ground, named, review), SqlApprovalQueries(ground.db, clock)
+    guards, approvals = compose_guards(ground, named, review, rules), SqlApprovalQueries(ground.db, clock)
 
     async def approved(job: str) -> bool:
         found = await approvals.of_job(job)

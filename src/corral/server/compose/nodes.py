@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from corral.protocol.digest import digest
@@ -39,6 +39,9 @@ EXPECTED_PER_SECOND = {"report": 200.0, "sync": 20.0, "facts": 0.01, "metrics": 
 REFRESH_SECONDS = 5.0
 """With several servers on one PostgreSQL: how soon a node enrolled at another server is known here."""
 
+Revisions = Callable[[Mapping[str, int]], Awaitable[None]]
+"""Hears node → the policy revision its beat names."""
+
 
 @dataclass(kw_only=True)
 class Nodes:
@@ -47,7 +50,7 @@ class Nodes:
     components: Sequence[Component]
 
 
-def compose_nodes(ground: Ground, jobs: Jobs, deciding: Deciding) -> Nodes:
+def compose_nodes(ground: Ground, jobs: Jobs, deciding: Deciding, revisions: Revisions) -> Nodes:
     clock, registry, bus = ground.clock, ground.registry, ground.bus
     store, tokens = SqlNodeStore(ground.db), SqlTokenStore(ground.db)
     issuer = RealmIssuer(
@@ -86,6 +89,7 @@ def compose_nodes(ground: Ground, jobs: Jobs, deciding: Deciding) -> Nodes:
     async def on_beats(beats: Sequence[tuple[str, BeatMessage]]) -> None:
         if ground.leadership.leading:
             await watch.observe({node: beat.digest for node, beat in beats if beat.worker == "up"})
+            await revisions({node: beat.policy_revision for node, beat in beats if beat.worker == "up"})
 
     feed = PresenceFeed(
         streams=bus.streams,

@@ -13,7 +13,7 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from corral.bus.port import BusMessage, Streams, Wire
@@ -51,6 +51,12 @@ ASK_AGAIN_SECONDS: Final = 1.0
 log = logging.getLogger("corral.sync")
 
 Item = tuple[str, int]
+Policy = Callable[[str, int], Awaitable[str | None]]
+"""Node and the policy revision it has → the signed policy that it lacks."""
+
+
+async def no_policy(node: str, revision: int) -> str | None:
+    return None
 
 
 class SyncResponder:
@@ -73,7 +79,9 @@ class SyncResponder:
         counters: Counters,
         on_sync: Callable[[str, SyncRequest], None] = lambda node, request: None,
         rates: Callable[[Mapping[str, int]], None] = lambda counts: None,
+        policy: Policy = no_policy,
     ) -> None:
+        self._policy = policy
         self._batches = streams.batches(subjects.SYNC, subjects.SYNC)
         self._wire = wire
         self._store = store
@@ -214,6 +222,7 @@ class SyncResponder:
             tasks=list(tasks),
             forget=[list(item) for item in forget],
             keys=dict(self._keys()),
+            policy=await self._policy(node, request.policy_revision),
             more=more,
         )
         self._counters.add("sync_tasks_total", len(tasks))

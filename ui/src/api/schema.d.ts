@@ -5853,8 +5853,7 @@ export interface operations {
     };
     audit_export: {
         parameters: {
-            query: {
-                audit: unknown;
+            query?: {
                 since?: string | null;
                 until?: string | null;
             };
@@ -5967,9 +5966,7 @@ export interface operations {
     };
     audit_verify: {
         parameters: {
-            query: {
-                audit: unknown;
-            };
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
@@ -6194,9 +6191,7 @@ export interface operations {
     };
     connections_list_connections: {
         parameters: {
-            query: {
-                connections: unknown;
-            };
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
@@ -6306,9 +6301,7 @@ export interface operations {
     };
     connections_show: {
         parameters: {
-            query: {
-                connections: unknown;
-            };
+            query?: never;
             header?: never;
             path: {
                 name: string;
@@ -6420,9 +6413,7 @@ export interface operations {
     };
     connections_put: {
         parameters: {
-            query: {
-                connections: unknown;
-            };
+            query?: never;
             header?: {
                 "If-Match"?: string | null;
             };
@@ -6540,9 +6531,7 @@ export interface operations {
     };
     connections_delete: {
         parameters: {
-            query: {
-                connections: unknown;
-            };
+            query?: never;
             header?: never;
             path: {
                 name: string;
@@ -13882,9 +13871,7 @@ export interface operations {
     };
     secrets_list_secrets: {
         parameters: {
-            query: {
-                secrets: unknown;
-            };
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
@@ -13994,9 +13981,7 @@ export interface operations {
     };
     secrets_rotate: {
         parameters: {
-            query: {
-                secrets: unknown;
-            };
+            query?: never;
             header?: {
                 /** @description Repeating a request with the same key answers what the first one answered. */
                 "Idempotency-Key"?: string;
@@ -14109,9 +14094,7 @@ export interface operations {
     };
     secrets_put: {
         parameters: {
-            query: {
-                secrets: unknown;
-            };
+            query?: never;
             header?: never;
             path: {
                 name: string;
@@ -14227,9 +14210,7 @@ export interface operations {
     };
     secrets_delete: {
         parameters: {
-            query: {
-                secrets: unknown;
-            };
+            query?: never;
             header?: never;
             path: {
                 name: string;
@@ -14565,9 +14546,7 @@ export interface operations {
     };
     sim_add: {
         parameters: {
-            query: {
-                simulated: unknown;
-            };
+            query?: never;
             header?: {
                 /** @description Repeating a request with the same key answers what the first one answered. */
                 "Idempotency-Key"?: string;
@@ -14684,9 +14663,7 @@ export interface operations {
     };
     sim_remove: {
         parameters: {
-            query: {
-                simulated: unknown;
-            };
+            query?: never;
             header?: {
                 /** @description Repeating a request with the same key answers what the first one answered. */
                 "Idempotency-Key"?: string;
@@ -14803,9 +14780,7 @@ export interface operations {
     };
     sql_review: {
         parameters: {
-            query: {
-                sql_review: unknown;
-            };
+            query?: never;
             header?: {
                 /** @description Repeating a request with the same key answers what the first one answered. */
                 "Idempotency-Key"?: string;

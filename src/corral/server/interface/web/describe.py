@@ -6,28 +6,36 @@ Nothing runs for it: the document is made from the route table alone. `--check` 
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import sys
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 
+from corral.server.application.ports.access import Caller
 from corral.server.interface.rest.openapi import Document
+from corral.server.interface.rest.route import Route
 from corral.server.interface.rest.table import ROUTES
 
-_FILLED_IN = frozenset({"request", "caller", "data"})
+_APPLICATION = "corral.server.application."
 
 
 def described() -> str:
     """The document as stable text: the version is left out, so that a release alone does not make it stale."""
-    rooms = {
-        name: None
-        for route in ROUTES
-        for name, parameter in inspect.signature(route.handler).parameters.items()
-        if name not in _FILLED_IN and str(parameter.annotation).endswith("Room")
-    }
+    rooms = {name: None for route in ROUTES for name in _rooms(route)}
     document = json.loads(Document(ROUTES, rooms, version="0").json())
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _rooms(route: Route) -> list[str]:
+    """What a handler is given by the server instead of the request: objects of the application, and not who calls."""
+    hints = typing.get_type_hints(route.handler)
+    return [
+        name
+        for name, kind in hints.items()
+        if isinstance(kind, type) and kind is not Caller and kind.__module__.startswith(_APPLICATION)
+        if name != "return"
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

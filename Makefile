@@ -8,10 +8,10 @@ NODES ?= 3
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up deps test unit check bench chaos clean
+.PHONY: help setup up deps test unit check bench chaos clean ui ui-types ui-check
 
 help: ## what there is to do
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.run ## the environment to run Corral, from a hashed lock
 up: $(VENV)/.run ## engine + server + 3 demo nodes on this machine, with a first page
@@ -52,6 +52,20 @@ bench: $(VENV)/.dev ## every benchmark, JSON beside a line to read
 
 chaos: $(VENV)/.dev ## faults at the numbers of docs/reliability.md; SEED=n repeats a run
 	$(BIN)/python -m corral.testing.chaos $(if $(SEED),--seed $(SEED))
+
+ui/node_modules/.done: ui/package-lock.json
+	cd ui && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+ui: ui/node_modules/.done ## build the page into the package (Node 20.19 or newer)
+	cd ui && npm run --silent build
+
+ui-types: ui/node_modules/.done $(VENV)/.dev ## the page's types anew, from the API's description
+	$(BIN)/python -m corral.server.interface.web.describe ui/openapi.json
+	cd ui && npm run --silent types
+
+ui-check: ui/node_modules/.done $(VENV)/.dev ## the page's types and tests, and that the committed build is of these sources
+	sh ui/check.sh
 
 lock: | $(UV) ## resolve requirements/*.txt anew from pyproject.toml
 	$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra server --group build pyproject.toml -o requirements/run.txt

@@ -44,7 +44,9 @@ def _since(session: Session, text: str | None) -> str | None:
 )
 @click.option("--actor", metavar="NAME", help="Only what this user or token did.")
 @click.option("--action", metavar="TEXT", help="Only actions that contain this, such as jobs or 'DELETE'.")
-@click.option("--outcome", type=click.Choice(["ok", "failed", "denied", "unauthenticated"]), help="Only these.")
+@click.option(
+    "--outcome", type=click.Choice(["ok", "failed", "denied", "unauthenticated", "asked"]), help="Only these."
+)
 @click.option("--since", metavar="TIME", help="Not before then: a time, or a duration such as 24h.")
 @click.option("--until", metavar="TIME", help="Before then.")
 @click.option("--node", metavar="NODE", help="Only about this node, jobs that ran there included.")

@@ -12,16 +12,16 @@ from corral.server.application.review.room import ReviewGuard, SqlReview
 from corral.server.compose.ground import Ground
 from corral.server.compose.named import Named
 from corral.server.compose.rules import Rules
-from corral.server.infrastructure.sql.approvals import SqlApprovalRules
+from corral.server.infrastructure.sql.audit import SqlAuditLog
 
 
 def compose_guards(ground: Ground, named: Named, review: SqlReview, rules: Rules) -> Sequence[SubmissionGuard]:
     """Scope (may this caller touch these nodes), policy, review of SQL, approval last: it is for what may be done at all."""
     return (
-        SpecNote(),
+        SpecNote(record=SqlAuditLog(ground.db).add, clock=ground.clock),
         ScopeGuard(Scope(ground.registry)),
         rules.guard,
         named.guard,
         ReviewGuard(review),
-        ApprovalGuard(rules=SqlApprovalRules(ground.db), fleet=ground.registry),
+        ApprovalGuard(rules=named.approval_rules, fleet=ground.registry),
     )

@@ -20,6 +20,11 @@ def begin() -> dict[str, Any]:
     return about
 
 
+def serving() -> bool:
+    """Whether this runs for a request."""
+    return _ABOUT.get() is not None
+
+
 def add(**details: Any) -> None:
     about = _ABOUT.get()
     if about is not None:

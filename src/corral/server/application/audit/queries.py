@@ -10,7 +10,7 @@ from corral.domain.ids import check_node_id, check_object_id
 from corral.server.application.ports.access import NO_FILTER, AuditEntry, AuditFilter, AuditLog, Caller
 
 LIMIT_MAX: Final = 500
-OUTCOMES: Final = ("ok", "failed", "denied", "unauthenticated")
+OUTCOMES: Final = ("ok", "failed", "denied", "unauthenticated", "asked")
 
 
 class AuditQueries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -186,3 +187,28 @@ def test_a_password_beyond_ascii_is_accepted(my: Any, mariadb_server: Any) -> No
     mariadb_server.sql("create user if not exists ana identified by 'pässwörd€'; grant all on *.* to ana")
     child = type(my)("mysql", {**my.connection, "user": "ana", "password": "pässwörd€"}, my.directory)
     assert child.values("select 1 as n") == [{"n": 1}]
+
+
+def test_where_the_server_limits_nothing_the_node_ends_the_statement(my: Any) -> None:
+    """What MySQL needs, whose own limit is for SELECT alone: tried on MariaDB with its limit left unused."""
+
+    class Unlimited(type(my)):  # type: ignore[misc]  # the class of the fixture's child, which no module exports
+        def command(self) -> list[str]:
+            script = (
+                "import corral.agent.executors.mysql as m; made = m._Session.__init__\n"
+                "def make(self, request, connection):\n"
+                "    connection.get_server_info = lambda: '8.4.0'\n"
+                "    made(self, request, connection)\n"
+                "m._Session.__init__ = make; m.main(m.KIND, m.run)"
+            )
+            return [sys.executable, "-c", script]
+
+    child = Unlimited(my.kind, my.connection, my.directory)
+    for sql, says in (
+        ("do sleep(20)", "it took longer than 0.5 s and was ended"),
+        ("select count(*) from seq_1_to_1000000 a, seq_1_to_1000000 b", "Query execution was interrupted"),
+    ):
+        ran = child.run(sql=sql, statement_timeout_seconds=0.5)
+        assert ran.status == 1
+        assert says in ran.err
+    child.ok(statements=["select 1", "select sleep(0.1)"], statement_timeout_seconds=5)

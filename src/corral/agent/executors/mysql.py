@@ -209,14 +209,22 @@ class _Session:
         if self._mariadb:
             yield
             return
-        number = int(self._connection.thread_id())
-        timer = threading.Timer(self._seconds, _kill, (self._request, number))
+        number, ended = int(self._connection.thread_id()), threading.Event()
+
+        def end() -> None:
+            ended.set()
+            _kill(self._request, number)
+
+        timer = threading.Timer(self._seconds, end)
         timer.daemon = True
         timer.start()
         try:
             yield
         finally:
             timer.cancel()
+            timer.join(CANCEL_SECONDS)
+        if ended.is_set():  # SLEEP and others end without an error
+            raise Refused(f"it took longer than {self._seconds:g} s and was ended")
 
     def _command(self, text: str) -> None:
         """One of our own. Raises Refused."""

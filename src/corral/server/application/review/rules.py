@@ -63,6 +63,11 @@ RULES: Final[Mapping[str, Rule]] = {
     "cte_write": Rule(Level.WARNING, "a write inside WITH", "it changes rows although it reads like a query"),
     "select_into": Rule(Level.WARNING, "SELECT … INTO makes a table"),
     "replace_rows": Rule(Level.NOTE, "REPLACE deletes the rows it replaces"),
+    "secret_text": Rule(
+        Level.APPROVAL,
+        "a secret in the text: it becomes SQL after the review",
+        "bind it: a placeholder and --arg '{{ secret.NAME }}'",
+    ),
     "select_star": Rule(Level.NOTE, "SELECT *", "name the columns you need"),
     "cross_join": Rule(Level.WARNING, "tables joined without a condition", "every row is paired with every row"),
     "limit_order": Rule(Level.NOTE, "LIMIT without ORDER BY", "which rows come is up to the database"),

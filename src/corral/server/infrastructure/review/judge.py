@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from corral.domain.secret import references
 from corral.server.application.ports.review import Finding, ReviewedStatement
 from corral.server.application.review.rules import finding_of
 from corral.server.infrastructure.review.findings import expression_findings
@@ -52,6 +53,8 @@ def judge(engine: str, piece: Piece) -> ReviewedStatement:
         verdict.changes = True
         verdict.add("server_file", "INTO OUTFILE writes a file on the database's machine")
     _comments(engine, verdict, piece)
+    if references(piece.text):
+        verdict.add("secret_text", "a secret becomes part of it, and nobody here can see what it says then")
     return ReviewedStatement(
         text=piece.text,
         verb=verdict.verb,

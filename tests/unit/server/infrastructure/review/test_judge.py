@@ -63,6 +63,7 @@ CASES = [
     ("postgres", "/* x */ explain analyze delete from t", "EXPLAIN", CHANGES, "missing_where"),
     ("postgres", "explain /* x */ analyze delete from t where id = 1", "EXPLAIN", CHANGES, "*"),
     ("postgres", "explain -- x\n analyze delete from t where id = 1", "EXPLAIN", CHANGES, "*"),
+    ("postgres", "select a from t where b = '{{ secret.TOKEN }}'", "SELECT", READS, "secret_text"),
     ("mysql", "replace into t (a) values (1)", "REPLACE", CHANGES, "replace_rows"),
     ("mysql", "load data infile 'x' into table t", "LOAD DATA", CHANGES, "server_file"),
     ("mysql", "select 1 into outfile '/x'", "SELECT", CHANGES, "server_file unparsable"),

@@ -28,7 +28,7 @@ _CONFIG: Final = """<yandex>
   <path>{directory}/data/</path><tmp_path>{directory}/tmp/</tmp_path><user_files_path>{directory}/files/</user_files_path>
   <users_config>{directory}/users.xml</users_config>
   <default_profile>default</default_profile><default_database>default</default_database>
-  <mark_cache_size>16777216</mark_cache_size>
+  <mark_cache_size>16777216</mark_cache_size>{more}
 </yandex>
 """
 _USERS: Final = """<yandex>
@@ -67,8 +67,8 @@ class ClickhouseServer:
 
 
 @contextmanager
-def running() -> Iterator[ClickhouseServer]:
-    """Start a server, yield it, stop it and remove its directory. Raises FileNotFoundError when it is not installed."""
+def running(more: str = "") -> Iterator[ClickhouseServer]:
+    """Start a server, yield it, stop it and remove its directory. `more` goes into its XML. Raises FileNotFoundError."""
     found = program()
     if found is None:
         raise FileNotFoundError(f"ClickHouse is not installed: {INSTALL}")
@@ -76,7 +76,9 @@ def running() -> Iterator[ClickhouseServer]:
     user = "clickhouse" if os.geteuid() == 0 else None
     try:
         server = ClickhouseServer(free_port())
-        (directory / "config.xml").write_text(_CONFIG.format(http=server.port, tcp=free_port(), directory=directory))
+        (directory / "config.xml").write_text(
+            _CONFIG.format(http=server.port, tcp=free_port(), directory=directory, more=more)
+        )
         (directory / "users.xml").write_text(_USERS)
         for name in ("data", "tmp", "files"):
             (directory / name).mkdir()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 
-from corral.testing import mariadb, postgres
+from corral.testing import clickhouse, mariadb, postgres
 from corral.testing.ports import free_port
 
 
@@ -114,3 +114,27 @@ def test_mariadb_encrypts_and_verifies(keys: Keys, my: Any) -> None:
 
         query = "select variable_value as v from information_schema.session_status where variable_name = 'Ssl_cipher'"
         modes_hold(child, keys, query, bool)
+
+
+@pytest.mark.clickhouse
+def test_clickhouse_encrypts_and_verifies(keys: Keys, ch: Any) -> None:
+    port = free_port()
+    folder = keys.given_to("clickhouse").directory
+    files = (
+        f"<certificateFile>{folder}/server.crt</certificateFile><privateKeyFile>{folder}/server.key</privateKeyFile>"
+    )
+    server = (
+        f"<server>{files}<verificationMode>none</verificationMode><loadDefaultCAFile>false</loadDefaultCAFile></server>"
+    )
+    with clickhouse.running(f"<https_port>{port}</https_port><openSSL>{server}</openSSL>"):
+
+        def child(**tls: str) -> Any:
+            connection = {**ch.connection, "host": "localhost", "port": port, "database": "", "tls": tls}
+            return type(ch)("clickhouse", connection, ch.directory)
+
+        for tls in ({"mode": "require"}, {"ca": keys.authority}):
+            assert child(**tls).ok(sql="select 1 as n", format="json").rows == [{"n": 1}]
+        for tls in ({"ca": keys.stranger}, {"mode": "verify"}, {"mode": "off"}):
+            ran = child(**tls).run(sql="select 1")
+            assert ran.status == 1
+            assert "the connection to 'facts' failed" in ran.err

@@ -151,7 +151,7 @@ def test_together_they_never_hold_more_than_they_were_given(begin: Any, steps: A
 
 def test_the_game_is_not_empty() -> None:
     begin = [("ana", ["exec.run"], "all", None)]
-    steps = [("create", "ana", "r0", ["exec.run"], None), ("grant", "ana", "r0", "ben", "n-*")]
+    steps = [("create", "ana", "r1", ["exec.run"], None), ("grant", "ana", "r1", "ben", "n-*")]
     before, after, done = asyncio.run(_play(begin, steps))
     assert done == 2 and before.keys() >= after.keys()
 

@@ -9,8 +9,8 @@ A rule is {"id", "effect": "deny" | "allow", "match": {…}}. Every key given in
   writes   [globs]  the target of a redirection, of tee, or of dd of=
   fed_by   [globs]  what it reads comes from one of these programs: earlier in its pipeline, or in a substitution of its words
   text     [globs]  the whole text (argv joined by blanks)
-Per simple command the first rule that matches decides; an allow rule covers only what is plain: literal words, and removing,
-changing or writing only what it names. What the other commands may do depends on the mode:
+Per simple command the first rule that matches decides; an allow rule covers only what is plain: literal words, writing only to what
+its `writes` names, and where it names paths in `removes` or `changes`, only those. What the other commands may do depends on the mode:
   deny-list   whatever no deny rule matches; an allow rule is an exception from the deny rules behind it
   allow-list  nothing, and a shell text or script never: only commands of plain words that an allow rule matches
   (none)      as deny-list without any allow rule; with one, only what it matches, every text readable and every word literal

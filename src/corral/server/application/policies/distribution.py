@@ -18,6 +18,7 @@ from corral.server.application.policies.book import PolicyBook
 from corral.server.application.ports.policies import PolicyDown, Reach
 
 LOOK_SECONDS: Final = 1.0
+KNOWN_SECONDS: Final = 1.0
 AT_ONCE: Final = 200
 AGAIN_SECONDS: Final = 10.0
 AGAIN_MAX_SECONDS: Final = 600.0
@@ -104,15 +105,25 @@ class PolicyDistribution:
         return {node: _on(policy, node, members) for node in nodes}
 
     async def for_node(self, node: str, revision: int) -> tuple[FleetPolicy, Sequence[Mapping[str, Any]]] | None:
-        """What a node that syncs with `revision` lacks; None when it is up to date."""
-        policy = await self._book.current(max_age_seconds=1.0)
+        """What a node that syncs with `revision` lacks; None when it is up to date, or when that cannot be told now."""
+        try:
+            policy = await self._book.current(max_age_seconds=KNOWN_SECONDS)
+        except CorralError as error:
+            log.warning("Cannot say which policy %s lacks: %s; its sync goes on without", node, error)
+            return None
         if revision >= policy.revision:
             return None
         return policy, self._rules(policy, [node])[node]
 
     async def observe(self, revisions: Mapping[str, int]) -> None:
-        """Node → the policy revision its beat names. Who is behind gets it again, less and less often."""
-        policy = await self._book.current(max_age_seconds=1.0)
+        """Node → the policy revision its beat names. Who is behind gets it again, less and less often. Never raises CorralError."""
+        try:
+            await self._observe(revisions)
+        except CorralError as error:
+            log.warning("Cannot bring the policy to who lacks it: %s; trying again", error, extra={"action": "policy"})
+
+    async def _observe(self, revisions: Mapping[str, int]) -> None:
+        policy = await self._book.current(max_age_seconds=KNOWN_SECONDS)
         now = self._clock.monotonic()
         ahead = [r for r in revisions.values() if policy.revision < r <= policy.revision + AHEAD_MAX]
         if ahead and now - self._outgrown_at >= OUTGROW_SECONDS:

@@ -18,7 +18,7 @@ from corral.domain.policy_rules import EVERYWHERE, FleetPolicy, FleetRule
 from corral.domain.policy_subject import judge_task, read_task
 from corral.server.application.access.scope import named
 from corral.server.application.policies.book import PolicyBook
-from corral.server.application.ports.access import Caller
+from corral.server.application.ports.access import BACK_KIND, GATE_KIND, Caller
 from corral.server.application.ports.fleet import Standing
 from corral.server.application.ports.guards import Hold
 
@@ -51,6 +51,9 @@ class PolicyGuard:
             verdict = await judged(task, part.refusing)
             if not verdict.allowed:
                 raise refusal(verdict, part.nodes, len(nodes), policy.revision)
+        if caller.kind in (BACK_KIND, GATE_KIND):
+            # whoever started the rollout was asked; a way back must not wait
+            return None
         for part in parts:
             verdict = await judged(task, part.asking)
             if not verdict.allowed:

@@ -156,7 +156,7 @@ async def raw_output(
 
 def _operation(caller: Caller, key: str) -> str:
     # Per caller, and of one length whatever was sent.
-    return hashlib.sha256(f"{caller.name}\n{key}".encode()).hexdigest()
+    return hashlib.sha256(f"{caller.user}\n{caller.name}\n{key}".encode()).hexdigest()
 
 
 def _states(kind: type[E], given: Sequence[str] | None) -> list[E]:

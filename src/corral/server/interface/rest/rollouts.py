@@ -106,7 +106,7 @@ async def _events(views: AsyncGenerator[RolloutView, None]) -> AsyncGenerator[Ss
 
 def _operation(caller: Caller, key: str) -> str:
     # Per caller, of one length whatever was sent, and never a name that another caller's rollout has.
-    return hashlib.sha256(f"{caller.name}\n{key}".encode()).hexdigest()
+    return hashlib.sha256(f"{caller.user}\n{caller.name}\n{key}".encode()).hexdigest()
 
 
 def _states(given: list[str] | None) -> list[RolloutState]:

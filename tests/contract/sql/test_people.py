@@ -11,17 +11,24 @@ from pathlib import Path
 import pytest
 
 from corral.domain.access import EVERYWHERE
-from corral.domain.errors import Conflict, NotFound, TooMany
+from corral.domain.errors import Conflict, NotFound, TooMany, Unauthenticated
 from corral.runtime.clock import SystemClock
+from corral.server.application.access.grant_book import GrantBook
 from corral.server.application.access.lockout import Lockout, Patience
+from corral.server.application.access.sessions import Sessions
+from corral.server.application.access.standing import Standing
 from corral.server.application.ports.access import ApiToken, ApiTokenStore, Session, SessionStore
 from corral.server.application.ports.people import Attempts, AttemptStore, User, UserSource, UserStore
 from corral.server.application.ports.roles import RoleGrant, RoleStore, SubjectKind
+from corral.server.infrastructure.auth.jwt import JwtMint
+from corral.server.infrastructure.auth.signer import HmacSigner
 from corral.server.infrastructure.sql.access import SqlApiTokenStore
 from corral.server.infrastructure.sql.attempts import SqlAttemptStore
 from corral.server.infrastructure.sql.roles import SqlRoleStore
 from corral.server.infrastructure.sql.sessions import SqlSessionStore
 from corral.server.infrastructure.sql.users import SqlUserStore
+from corral.testing.access_bench import KEY
+from corral.testing.clock import FakeClock
 from corral.testing.people_stores import MemoryAttemptStore, MemoryUserStore
 from corral.testing.role_store import MemoryRoleStore
 from corral.testing.store_set import sql_stores
@@ -223,3 +230,63 @@ async def test_two_servers_count_a_burst_of_guesses_together(people: People) -> 
         return True
 
     assert sum(await asyncio.gather(*(guess(number) for number in range(40)))) == 5
+
+
+class Server:
+    """What one server remembers of sessions and people, over stores that it shares."""
+
+    def __init__(self, people: People, clock: FakeClock) -> None:
+        self.sessions = Sessions(store=people.sessions, signer=HmacSigner(KEY), mint=JwtMint(KEY), clock=clock)
+        self.book = GrantBook(store=people.roles, clock=clock, groups_of=self.no_groups)
+        self.standing = Standing(users=people.users, grants=self.book, clock=clock)
+
+    async def no_groups(self, user: str) -> list[str]:
+        return []
+
+    async def lets_in(self, token: str) -> frozenset[str] | None:
+        """The permissions of whoever shows this access token; None for a 401."""
+        session = await self.sessions.read(token)
+        holding = None if session is None else await self.standing.of_session(session)
+        return None if holding is None else holding.permissions
+
+
+async def test_what_one_server_ends_another_lets_in_for_a_second_at_most(people: People) -> None:
+    clock = FakeClock()
+    here, there = Server(people, clock), Server(people, clock)
+    ada, bob = await people.admin("ada", 1), await people.admin("bob", 2)
+    tokens = {}
+    for user in (ada, bob):
+        issued = await here.sessions.begin(name=user.name, permissions=frozenset({"*"}), method="password", user=user)
+        tokens[user.name] = issued
+        assert await there.lets_in(issued.access_token) == {"*"}
+    await here.sessions.end(tokens["ada"].session)
+    disabled = await people.users.change(bob.id, lambda have: replace(have, disabled=True, version=2), keep="admin")
+    here.standing.forget(disabled)
+    assert await here.lets_in(tokens["ada"].access_token) is None
+    assert await here.lets_in(tokens["bob"].access_token) is None
+    await clock.advance(1.0)
+    assert await there.lets_in(tokens["ada"].access_token) is None
+    assert await there.lets_in(tokens["bob"].access_token) is None
+
+
+async def test_a_refresh_token_used_at_two_servers_at_once_is_spent_once(people: People) -> None:
+    clock = FakeClock()
+    servers = [Server(people, clock) for _ in range(2)]
+    ada = await people.user("ada", 1)
+    issued = await servers[0].sessions.begin(name="ada", permissions=frozenset({"*"}), method="password", user=ada)
+
+    async def refresh(number: int) -> bool:
+        sessions = servers[number % 2].sessions
+        try:
+            await sessions.refresh(*await sessions.current(issued.refresh_token))
+        except Conflict:
+            return False
+        return True
+
+    assert sum(await asyncio.gather(*(refresh(number) for number in range(8)))) == 1
+    await clock.advance(11.0)  # no race any more: a copy
+    with pytest.raises(Unauthenticated):
+        await servers[1].sessions.current(issued.refresh_token)
+    kept = await people.sessions.get(issued.session)
+    assert kept is not None
+    assert kept.revoked

@@ -1,7 +1,7 @@
 """API tokens: made once, shown once, stored as a SHA-256, looked up on every request.
 
-A lookup is remembered for five seconds, so that a busy client costs no query per request; a revocation in this server takes effect
-at once, in another replica within those five seconds.
+A lookup is remembered for a second, so that a busy client costs no query per request; a revocation in this server takes effect
+at once, in another replica within that second.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from corral.server.application.ports.access import ApiToken, ApiTokenStore, Call
 
 PREFIX: Final = "crl_"
 _SECRET_BYTES: Final = 32
-_REMEMBER_SECONDS: Final = 5.0
+_REMEMBER_SECONDS: Final = 1.0
 _REMEMBERED_MAX: Final = 4096
 _TOUCH_SECONDS: Final = 60.0
 _NAME_MAX: Final = 128

@@ -36,6 +36,13 @@ class LoginBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     invite: str | None = None
 
 
+class WaysView(msgspec.Struct, kw_only=True):
+    """How one can log in here. `oidc`: where a browser goes to log in at the identity provider; null when there is none."""
+
+    password: bool
+    oidc: str | None
+
+
 class RefreshBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A browser sends nothing: its cookie holds the token."""
 
@@ -104,6 +111,11 @@ class NewTokenView(TokenView, kw_only=True):
 
 class GoneView(msgspec.Struct, kw_only=True):
     id: str
+
+
+async def login_ways(access: AccessRoom) -> Envelope[WaysView]:
+    """What a login page offers."""
+    return ok(WaysView(password=True, oidc="/auth/oidc/start" if access.oidc.offered else None))
 
 
 async def login(
@@ -237,6 +249,7 @@ def token_view(token: ApiToken) -> dict[str, Any]:
 
 
 ROUTES: Final[tuple[Route, ...]] = (
+    Route(method="GET", path="/login", permission=None, handler=login_ways, summary="How to log in", tags=TAGS),
     Route(method="POST", path="/login", permission=None, handler=login, summary="Log in", tags=TAGS),
     Route(method="POST", path="/refresh", permission=None, handler=refresh, summary="Renew a session", tags=TAGS),
     Route(method="POST", path="/logout", permission="", handler=logout, summary="End a session", tags=TAGS),

@@ -38,7 +38,7 @@ async def test_an_answer_is_an_envelope_with_security_headers_and_a_request_id(s
         ("GET", f"/{API}/things/x", None),
         ("GET", "/api//v1/things/x", None),
         ("GET", f"{API}/things/x/", None),
-        ("GET", f"{API}/login", None),
+        ("GET", f"{API}/refresh", None),
     ],
 )
 async def test_without_a_credential_everything_under_the_api_is_401(

@@ -18,6 +18,7 @@ from corral.server.interface.rest.routing import PREFIX, RouteIndex, litestar_pa
 from corral.server.interface.rest.table import ROUTES
 
 PUBLIC = {
+    ("GET", "/login"),
     ("POST", "/login"),
     ("POST", "/refresh"),
     ("POST", "/enroll"),

@@ -420,3 +420,24 @@ async def test_users_are_changed_only_as_they_were_seen_and_listed_page_by_page(
 async def test_a_name_is_lower_case_and_plain(stand: Any, name: str) -> None:
     answer = await call(stand, "POST", "/users", stand.bearer(), {"name": name})
     assert (answer.status_code, answer.json()["element"]) == (400, "name")
+
+
+async def test_a_login_page_learns_how_one_can_log_in(stand: Any) -> None:
+    answer = await stand.client.get(f"{API}/login")
+    assert answer.json()["data"] == {"password": True, "oidc": None}
+    assert (await stand.client.get("/auth/oidc/start")).status_code == 404
+    back = await stand.client.get("/auth/oidc/callback?state=x&code=y")
+    assert (back.status_code, "text/html" in back.headers["content-type"]) == (401, True)
+
+
+@pytest.mark.parametrize("query", ["port=1", "challenge=x", "port=99999&challenge=" + "x" * 43, "port=-1&challenge=x"])
+async def test_a_browser_login_for_a_terminal_needs_a_port_and_a_challenge(stand: Any, query: str) -> None:
+    assert (await stand.client.get(f"/auth/oidc/start?{query}")).status_code == 400
+
+
+@pytest.mark.parametrize("kept", ["", "x", "e30", "A" * 5000, "\u00e9"])
+async def test_a_forged_state_cookie_begins_nothing(stand: Any, kept: str) -> None:
+    headers = {"Cookie": f"corral_oidc={kept}".encode("latin-1")}
+    back = await stand.client.get("/auth/oidc/callback?state=x&code=<script>alert(1)</script>", headers=headers)
+    assert back.status_code == 401
+    assert "<script>" not in back.text

@@ -187,6 +187,15 @@ def test_what_changes_something_is_told_from_what_does_not():
     assert not changes({"operation": "command", "command": {"dbStats": 1}})
 
 
+async def test_a_dry_run_of_an_aggregation_that_writes_counts_and_writes_nothing(mongo, orders):
+    pipeline = [{"$match": {"n": {"$gte": 2}}}, {"$out": f"{orders}_copy"}]
+    tried = await mongo(operation="aggregate", collection=orders, pipeline=pipeline, dry_run=True)
+    assert (tried.code, tried.outcome) == (0, {"dry_run": True, "matched": 2}), tried.err
+    assert tried.lines == [f"would aggregate 2 documents of {orders}"]
+    copied = await mongo(operation="count", collection=f"{orders}_copy")
+    assert copied.outcome == {"count": 0}
+
+
 def test_cancel_kills_what_runs_under_its_own_mark_and_nothing_else(monkeypatch):
     """No server here has currentOp: what would be sent is recorded instead."""
     from corral.agent.executors import mongodb

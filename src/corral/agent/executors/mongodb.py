@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from corral.agent.executors.contract import BadParams, Failed, MissingDriver, Request, emit, main, on_cancel, result
 from corral.agent.executors.sqltls import tls_of
-from corral.domain.executors.mongodb import KIND, READS
+from corral.domain.executors.mongodb import KIND, changes
 
 PORT: Final = 27017
 CONNECT_SECONDS: Final = 10.0
@@ -34,7 +34,11 @@ def run(request: Request) -> None:
             on_cancel(lambda: _kill(pymongo.MongoClient, options, mark))
             database = client[connection.get("database") or "test"]
             params = json_util.loads(json.dumps(dict(request.params)))
-            Operation(database, params, mark, json_util).perform(dry_run=request.dry_run)
+            # by itself, because the time limit below would stand in for how long a server is looked for
+            client.admin.command("ping")
+            # for writes too, which take no maxTimeMS of their own
+            with pymongo.timeout(request.params["max_time_seconds"]):
+                Operation(database, params, mark, json_util).perform(dry_run=request.dry_run)
     except PyMongoError as error:
         raise Failed(f"cannot {request.params['operation']}: {_said(error)}") from None
 
@@ -51,7 +55,7 @@ class Operation:
 
     def perform(self, *, dry_run: bool) -> None:
         name = self._params["operation"]
-        if dry_run and name not in READS:
+        if dry_run and changes(self._params):
             self._foretell(name)
         else:
             getattr(self, f"_{name}")()
@@ -64,7 +68,13 @@ class Operation:
         """What a write would touch; nothing is written."""
         if name == "command" or (name == "insert" and "documents" not in self._params):
             raise BadParams(f"cannot try {name} out: only the database knows what it changes", element="dry_run")
-        if name == "insert":
+        if name == "aggregate":
+            # all but its last stage, which is the one that writes ($out, $merge)
+            counted = list(
+                self._collection.aggregate([*self._params["pipeline"][:-1], {"$count": "n"}], comment=self._mark)
+            )
+            count = counted[0]["n"] if counted else 0
+        elif name == "insert":
             count = len(self._params["documents"])
         else:
             count = self._collection.count_documents(self._params.get("filter", {}), maxTimeMS=self._milliseconds)
@@ -173,8 +183,20 @@ def _options(connection: Mapping[str, Any], patience_seconds: float) -> dict[str
     if connection.get("tls") and tls.mode != "off":
         options |= {"tls": True, "tlsAllowInvalidCertificates": tls.mode != "verify", "tlsCAFile": tls.ca}
         if tls.cert:
-            options["tlsCertificateKeyFile"] = tls.cert
+            options["tlsCertificateKeyFile"] = tls.cert if tls.key is None else _one_file(tls.cert, tls.key)
     return options
+
+
+def _one_file(*paths: str) -> str:
+    """Their contents one after the other, as the driver wants certificate and key; in memory, gone with this process."""
+    descriptor = os.memfd_create("tls", 0)
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                os.write(descriptor, file.read().rstrip() + b"\n")
+        except OSError as error:
+            raise BadParams(f"cannot read {path!r}: {error.strerror}", element="connection.tls") from None
+    return f"/proc/self/fd/{descriptor}"
 
 
 def _kill(client_of: Any, options: Mapping[str, Any], mark: str) -> None:

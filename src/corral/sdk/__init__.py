@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from corral.sdk.jobs import JobHandle, Run, Submission
     from corral.sdk.models import ApiToken, Job, JoinToken, Line, Node, Preview, Revision, Task, Why
     from corral.sdk.rollouts import NewRollout, Rollout, RolloutWhy, Stage
+    from corral.sdk.sql import SqlFinding, SqlReview, SqlStatement
     from corral.sdk.sync import SyncFleet, connect_sync
 
 __all__ = [
@@ -36,6 +37,9 @@ __all__ = [
     "RolloutWhy",
     "Run",
     "Snapshot",
+    "SqlFinding",
+    "SqlReview",
+    "SqlStatement",
     "Stage",
     "Submission",
     "SyncFleet",
@@ -55,6 +59,7 @@ _HOME: Final = {
     "jobs": ("JobHandle", "Run", "Submission"),
     "models": ("ApiToken", "Job", "JoinToken", "Line", "Node", "Preview", "Revision", "Task", "Why"),
     "rollouts": ("NewRollout", "Rollout", "RolloutWhy", "Stage"),
+    "sql": ("SqlFinding", "SqlReview", "SqlStatement"),
     "sync": ("SyncFleet", "connect_sync"),
 }
 _MODULE: Final = {name: module for module, names in _HOME.items() for name in names}

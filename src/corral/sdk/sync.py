@@ -19,9 +19,10 @@ from corral.sdk.jobs import JobHandle, Jobs, Run
 from corral.sdk.nodes import Nodes, Tokens
 from corral.sdk.roles import Roles
 from corral.sdk.rollouts import Rollouts
+from corral.sdk.sql import Sql
 from corral.sdk.system import ApiTokens, System
 
-_WRAPPED = (Fleet, Files, Jobs, JobHandle, Run, Nodes, Tokens, ApiTokens, System, Rollouts, Roles)
+_WRAPPED = (Fleet, Files, Jobs, JobHandle, Run, Nodes, Tokens, ApiTokens, System, Rollouts, Roles, Sql)
 
 
 class LoopThread:

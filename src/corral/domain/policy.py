@@ -20,6 +20,7 @@ regular expression of a user is ever run.
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -247,12 +248,16 @@ def _program(rule: PolicyRule, program: str) -> bool:
     if _any_glob(rule.program, program):
         return True
     # `/sbin/reb*t`: the shell makes a name of it, which a deny rule has to expect
-    return rule.deny and any(c in program for c in "*?[") and any(shell_glob(program, name) for name in rule.program)
+    return rule.deny and _is_glob(program) and any(shell_glob(program, name) for name in rule.program)
 
 
-def _written(globs: Sequence[str], path: str) -> bool:
+def _is_glob(word: str) -> bool:
+    return ("*" in word or "?" in word or "[" in word) and word not in ("[", "[[")
+
+
+def _written(globs: tuple[str, ...], path: str) -> bool:
     return _any_glob(globs, path) or (
-        any(c in path for c in "*?[") and any(shell_glob(path, pattern.replace("*", "a")) for pattern in globs)
+        _is_glob(path) and any(shell_glob(path, pattern.replace("*", "a")) for pattern in globs)
     )
 
 
@@ -272,7 +277,7 @@ def _argv(globs: Sequence[str], words: Sequence[str]) -> bool:
 
 def under(path: str, roots: Iterable[str]) -> bool:
     """Whether removing `path` removes something of `roots` (`/x/**` = all below /x too)."""
-    pattern = any(c in path for c in "*?[")
+    pattern = _is_glob(path)
     for root in roots:
         base = root.removesuffix("/**") or "/"
         # removing a folder removes all that is in it: a parent of a guarded path counts as the path
@@ -303,8 +308,16 @@ def inside(path: str, roots: Iterable[str]) -> bool:
     )
 
 
-def _any_glob(globs: Iterable[str], text: str) -> bool:
-    return any(glob(pattern, text) for pattern in globs)
+@functools.lru_cache(maxsize=2048)
+def _split(globs: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Plain texts, patterns."""
+    patterns = tuple(pattern for pattern in globs if "*" in pattern or "?" in pattern)
+    return frozenset(globs) - frozenset(patterns), patterns
+
+
+def _any_glob(globs: tuple[str, ...], text: str) -> bool:
+    plain, patterns = _split(globs)
+    return text in plain or any(glob(pattern, text) for pattern in patterns)
 
 
 def glob(pattern: str, text: str) -> bool:

@@ -51,7 +51,6 @@ class PolicyDistribution:
         book.changed = self._wake.set
 
     async def run(self, ready: Callable[[], None]) -> None:
-        await self._book.stored()
         ready()
         while True:
             self._wake.clear()

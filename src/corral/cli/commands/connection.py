@@ -35,7 +35,7 @@ def _pairs(pairs: tuple[str, ...], element: str) -> dict[str, str]:
     "set",
     examples=(
         "corral connection set shop-db --engine postgres --host db-1 --database shop --user app --password-secret shop.db.password",
-        "corral connection set search --engine elasticsearch --host es-1 --port 9200 --tls mode=verify --tls ca_file=/etc/ssl/es.pem",
+        "corral connection set search --engine elasticsearch --host es-1 --port 9200 --tls mode=verify --tls ca=/etc/ssl/es.pem",
         "corral connection set k8s --engine kubernetes --host 10.0.0.1 --port 6443 --password-secret k8s.token -t ops-1",
     ),
     short_help="Make a connection, or replace it.",
@@ -47,7 +47,7 @@ def _pairs(pairs: tuple[str, ...], element: str) -> dict[str, str]:
 @click.option("--database", metavar="NAME", help="Which database, or namespace.")
 @click.option("--user", metavar="NAME", help="As whom.")
 @click.option("--password-secret", metavar="SECRET", help="The secret that holds the password or token.")
-@click.option("--tls", multiple=True, metavar="K=V", help="mode=off|prefer|require|verify, ca_file=, client_cert_file=, client_key_file= (repeat).")
+@click.option("--tls", multiple=True, metavar="K=V", help="mode=off|prefer|require|verify, ca=, cert=, key= (repeat).")
 @click.option("--option", "options", multiple=True, metavar="K=V", help="What the engine's executor knows (repeat).")
 @click.option(
     "-t", "--target", "selector", metavar="SEL", help="Nodes that may use it (ids, labels, groups; default all)."

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +165,51 @@ async def test_a_revoked_grant_counts_at_once_and_the_last_admin_stays(house: Ho
         assert (await ana.roles.can_i("exec.run", "all"))["verdict"] == "no"
         with pytest.raises(Denied):
             await ana.call("GET", "/nodes")
+
+
+async def test_a_rollout_goes_no_further_than_its_creator_may_go_then(house: House) -> None:
+    admin = house.stack.fleet
+    token = await house.person("ana")
+    await admin.roles.grant("deployer", "ana", selector=DEV)
+    ran: Any = await admin.roles.grant("operator", "ana", selector=DEV)
+    change = {"argv": ["true"]}
+    body = {"name": "web", "target": "all", "strategy": {"kind": "count", "values": ["1", "0"]}, "change": change}
+    async with connect(house.stack.url, token) as ana:
+        with pytest.raises(Denied, match="2 of the 5 nodes"):
+            await ana.call("POST", "/rollouts", body)
+        made = await ana.call("POST", "/rollouts", {**body, "target": DEV})
+    path = f"/rollouts/{made['rollout']}"
+    await settle(lambda: admin.call("GET", path), lambda found: found["stages"][0]["gate"] == "passed")
+    await admin.roles.revoke(ran["id"])
+    await admin.call("POST", f"{path}/advance")
+    found = await settle(lambda: admin.call("GET", path), lambda found: found["state"] == "failed")
+    assert "exec.run" in found["reason"] and "ana" in found["reason"]
+    assert found["stages"][1]["job"] is None
+
+
+async def test_a_users_own_api_token_stays_where_the_user_is(house: House) -> None:
+    token = await house.person("ana")
+    await house.stack.fleet.roles.grant("operator", "ana", selector=DEV)
+    async with connect(house.stack.url, token) as ana:
+        own = await ana.call("POST", "/me/api-tokens", {"name": "ci", "permissions": ["*"]})
+    async with connect(house.stack.url, own["token"]) as ci:
+        assert [node["id"] for node in await ci.call("GET", "/nodes")] == house.dev
+        code = await ci.call("POST", "/login-codes")
+        session = await ci.call("POST", "/login", {"code": code["code"]})
+    async with connect(house.stack.url, session["access_token"]) as page:
+        assert [node["id"] for node in await page.call("GET", "/nodes")] == house.dev
+        with pytest.raises(Denied):
+            await page.submit("true", on=house.prod[0])
+
+
+async def settle(ask: Callable[[], Awaitable[Any]], done: Callable[[Any], bool]) -> Any:
+    """The answer once it is `done`."""
+    for _ in range(400):
+        found = await ask()
+        if done(found):
+            return found
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"it never came: {found}")
 
 
 async def test_own_roles_come_and_go_by_the_command_line(house: House) -> None:

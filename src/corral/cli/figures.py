@@ -23,6 +23,7 @@ FILES_SPARE: Final = 1000
 CERTIFICATE_WARN_DAYS: Final = 30
 CERTIFICATE_FAIL_DAYS: Final = 3
 BACKUP_WARN: Final = timedelta(days=8)
+SEAL_FAIL: Final = timedelta(minutes=2)
 
 
 def judge(system: Mapping[str, Any], now: datetime) -> Iterator[Finding]:
@@ -34,6 +35,7 @@ def judge(system: Mapping[str, Any], now: datetime) -> Iterator[Finding]:
     yield from _certificates(system.get("certificates"))
     yield from _permissions(_part(system, "permissions"))
     yield from _retention(_part(system, "retention"), now)
+    yield from _audit(_part(system, "audit"), now)
     yield from _letters(_part(system, "dead_letters"))
     yield from _backup(system, now)
 
@@ -147,6 +149,20 @@ def _retention(retention: Mapping[str, Any], now: datetime) -> Iterator[Finding]
         else:
             left = show_duration(max(0.0, (goes - now).total_seconds()))
             yield Finding("OK", "kept", f"{kind} for {row.get('keep_days')} days; the oldest goes in {left}")
+
+
+def _audit(audit: Mapping[str, Any], now: datetime) -> Iterator[Finding]:
+    """Sealing takes a second; that it stands still means that the chain is not the one that was signed, or that nobody leads."""
+    if "sealed" not in audit:
+        return
+    since = parse_time(audit.get("waiting_since"))
+    if since is not None and now - since > SEAL_FAIL:
+        text = f"{audit.get('waiting')} entries wait for their seal, the first was made {show_ago(since, now)}"
+        yield Finding("FAIL", "audit", text, "corral audit verify; the server's log says why sealing stopped")
+    else:
+        yield Finding(
+            "OK", "audit", f"sealed up to entry {audit['sealed']} of the chain; corral audit verify proves it"
+        )
 
 
 def _letters(letters: Mapping[str, Any]) -> Iterator[Finding]:

@@ -139,7 +139,7 @@ class Proof:
     entry: int = 0
     checked: int = 0
     found: Finding | None = None
-    _expected: dict[int, Checkpoint] = field(default_factory=dict)
+    _expected: dict[int, list[Checkpoint]] = field(default_factory=dict)
 
     @classmethod
     def behind(cls, anchor: Checkpoint | None) -> Proof:
@@ -147,8 +147,10 @@ class Proof:
         return cls() if anchor is None else cls(sequence=anchor.sequence, hash=anchor.hash, entry=anchor.entry)
 
     def expect(self, checkpoints: Sequence[Checkpoint]) -> None:
-        """Heads whose signatures hold; each is compared when the proof comes by."""
-        self._expected |= {point.sequence: point for point in checkpoints if point.sequence > self.sequence}
+        """Heads whose signatures hold; each is compared when the proof comes by, wherever it was kept."""
+        for point in checkpoints:
+            if point.sequence > self.sequence:
+                self._expected.setdefault(point.sequence, []).append(point)
 
     def feed(self, page: Sequence[Link], *, stray: int | None = None) -> Finding | None:
         """The first wrong link of a page, if any. `stray`: the lowest id up to the page's end that has no seal."""
@@ -208,9 +210,9 @@ class Proof:
         if link.prev != self.hash:
             where = (here - 1, self.entry) if self.checked else (here, link.entry)
             return self._at(Fault.FORGED, *where, f"sequence {here} continues another seal than the one before it")
-        signed = self._expected.pop(here, None)
-        if signed is not None and signed.hash != link.hash:
-            return self._at(Fault.FORGED, here, link.entry, f"its seal is not the one that {signed.key} signed")
+        for signed in self._expected.pop(here, ()):
+            if signed.hash != link.hash:
+                return self._at(Fault.FORGED, here, link.entry, f"its seal is not the one that {signed.key} signed")
         return None
 
     def _mismatch(self, link: Link, row: Entry, rows: Mapping[int, Entry]) -> Finding:

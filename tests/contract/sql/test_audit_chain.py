@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from corral.domain.audit import START, Checkpoint, CheckpointKind, Fault, signed_bytes
+from corral.domain.audit import START, Fault, seal
 from corral.domain.errors import Conflict, CorralError
 from corral.runtime.clock import SystemClock
+from corral.sdk.audit import prove
 from corral.server.application.audit.proof import AuditProof, Verdict
 from corral.server.application.audit.sealing import Sealer, Seals
 from corral.server.application.ports.access import AuditEntry, Caller
@@ -243,8 +245,6 @@ async def _anchor_of_his_own(bench: Bench) -> None:
 
 
 async def _reseal(bench: Bench, first: int, last: int) -> None:
-    from corral.domain.audit import seal
-
     links = {link.sequence: link for link in await bench.chain.links(after=0, upto=10**6, limit=1000)}
     prev = links[first - 1].hash if first > 1 else START
     for sequence in range(first, last + 1):
@@ -312,6 +312,25 @@ async def test_sealing_does_not_go_on_with_a_chain_that_is_not_the_one_it_signed
     assert (await bench.found() or (None,))[0] is before[0]
 
 
+async def test_a_history_of_a_thief_s_own_is_told_by_the_head_that_was_kept_outside(bench: Bench) -> None:
+    """Whoever stole the key too can sign; what this server saw before, he cannot know."""
+    await bench.fill(10)
+    await bench.sealer.step()
+    kept = bench.witness.load()
+    assert kept is not None and kept.sequence == 10
+    await bench.unguard()
+    await bench.run("update audit set actor = 'eve' where id = 3")
+    await _reseal(bench, 3, 10)
+    links = await bench.chain.links(after=9, upto=10, limit=1)
+    forged = bench.seals.sign(replace(kept, hash=links[0].hash))
+    await bench.run(
+        "update audit_checkpoints set hash = :hash, signature = :signature",
+        hash=forged.hash,
+        signature=forged.signature,
+    )
+    assert await bench.found() == (Fault.FORGED, 10)
+
+
 async def test_two_servers_never_fork_the_chain(bench: Bench) -> None:
     await bench.fill(200)
     other = Sealer(
@@ -364,13 +383,27 @@ async def test_entries_that_are_written_at_once_are_sealed_in_the_order_of_their
     assert (await bench.verdict()).found is None
 
 
-async def test_an_export_holds_all_that_is_needed_to_prove_it(bench: Bench) -> None:
-    await bench.fill()
+async def test_an_export_goes_on_to_the_next_signed_head_and_proves_itself(bench: Bench) -> None:
+    await bench.fill(10)
     await bench.sealer.step()
-    since, until = bench.now + timedelta(seconds=10), bench.now + timedelta(seconds=20)
-    async with aclosing(bench.proof.export(ADA, since=since, until=until)) as lines:
-        found = [line async for line in lines]
-    assert [line["type"] for line in found] == ["keys", *["entry"] * 10, "checkpoint"]
-    assert [line["sequence"] for line in found[1:11]] == list(range(11, 21))
-    point = {name: value for name, value in found[-1].items() if name != "type"}
-    assert signed_bytes(Checkpoint(**point | {"kind": CheckpointKind(point["kind"])}))
+    await bench.run("update audit_checkpoints set kept = true")
+    await bench.fill(30, since=10)
+    await bench.sealer.step()
+    whole = await exported(bench)
+    assert [line["type"] for line in whole] == ["keys", *["entry"] * 10, "checkpoint", *["entry"] * 30, "checkpoint"]
+    part = await exported(bench, since=bench.now + timedelta(seconds=3), until=bench.now + timedelta(seconds=7))
+    assert [line["sequence"] for line in part if line["type"] == "entry"] == list(range(4, 11))
+    late = await exported(bench, since=bench.now + timedelta(seconds=20))
+    assert [line["sequence"] for line in late if line["type"] == "entry"] == list(range(21, 41))
+    for lines, checked in ((whole, 40), (part, 7), (late, 20)):
+        verdict = prove([json.dumps(line).encode() for line in lines])
+        assert (verdict.ok, verdict.checked) == (True, checked)
+    await bench.sealer.retire(bench.now + timedelta(seconds=25))
+    verdict = prove([json.dumps(line).encode() for line in await exported(bench)])
+    assert (verdict.ok, verdict.first, verdict.checked) == (True, 26, 15)
+    assert (await exported(bench, since=bench.now + timedelta(days=9)))[1:] == []
+
+
+async def exported(bench: Bench, **window: datetime) -> list[Any]:
+    async with aclosing(bench.proof.export(ADA, **window)) as lines:
+        return [line async for line in lines]

@@ -31,6 +31,7 @@ def figures(**changes: Any) -> dict[str, Any]:
         "certificates": [{"name": "server", "path": "/p", "days_left": 300}],
         "permissions": {"data_dir": "/var/lib/corral", "too_open": []},
         "retention": {"jobs": {"keep_days": 30, "oldest_goes_at": iso(NOW + timedelta(days=3))}},
+        "audit": {"sealed": 7, "waiting": 1, "waiting_since": iso(NOW - timedelta(seconds=1))},
         "dead_letters": {"last_day": 0, "at_most": 100},
         "backup": {"last_at": (NOW - timedelta(hours=5)).timestamp(), "covers_sql": True},
     }
@@ -45,7 +46,7 @@ def test_a_healthy_server_has_only_good_findings() -> None:
     findings = list(judge(figures(), NOW))
     assert {finding.status for finding in findings} == {"OK"}
     assert {finding.check for finding in findings} == {
-        "streams", "disk", "nofile", "tls", "secrets", "kept", "letters", "backup",
+        "streams", "disk", "nofile", "tls", "secrets", "kept", "audit", "letters", "backup",
     }  # fmt: skip
 
 
@@ -80,6 +81,12 @@ def streams(share: float, name: str = "reports") -> dict[str, Any]:
             "kept",
             "WARN",
             "overdue by 9d",
+        ),
+        (
+            {"audit": {"sealed": 7, "waiting": 4, "waiting_since": iso(NOW - timedelta(minutes=9))}},
+            "audit",
+            "FAIL",
+            "4 entries wait for their seal, the first was made 9m ago",
         ),
         ({"dead_letters": {"last_day": 100, "at_most": 100, "newest": "bad JSON"}}, "letters", "WARN", "100 or more"),
         ({"backup": {"last_at": None}}, "backup", "WARN", "knows of none"),

@@ -8,7 +8,7 @@ import resource
 import shutil
 import stat
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from corral.server.application.system.room import SystemRoom
 from corral.server.compose.backup import LAST, BackupSource
 from corral.server.compose.ground import Ground
 from corral.server.config import ServerConfig
+from corral.server.infrastructure.sql.audit_chain import SqlAuditChain
 from corral.server.infrastructure.sql.retention import SqlRetention
 
 LETTERS_SHOWN: Final = 100
@@ -62,6 +63,13 @@ def compose_system(ground: Ground, letters: DeadLetters) -> SystemRoom:
             for kind, days in keep.items()
         }
 
+    async def sealing() -> Mapping[str, Any]:
+        """How far the audit record is sealed, and since when something waits for its seal."""
+        chain = SqlAuditChain(ground.db)
+        (_, head, last), (waiting, since) = await chain.ends(), await chain.waiting()
+        signed = None if head is None else iso(datetime.fromtimestamp(head.at_ms / 1000, UTC))
+        return {"sealed": last, "signed_at": signed, "waiting": waiting, "waiting_since": iso(since)}
+
     async def dead_letters() -> Mapping[str, Any]:
         since = ground.clock.now() - timedelta(days=1)
         recent = [letter for letter in await letters.list(limit=LETTERS_SHOWN) if letter.at and letter.at > since]
@@ -89,7 +97,7 @@ def compose_system(ground: Ground, letters: DeadLetters) -> SystemRoom:
     return SystemRoom(
         version=corral.__version__,
         checks={"sql": sql, "engine": engine},
-        figures={"retention": retention, "dead_letters": dead_letters},
+        figures={"retention": retention, "dead_letters": dead_letters, "audit": sealing},
         dead_letters=letters,
         info=info,
         backup=Backup(source=source.open, made=source.note_made),

@@ -66,6 +66,8 @@ class AuditProof:
         first = proof.sequence + 1
         proof.found = self._signatures(anchor, head)
         upto = max(last, head.sequence) if head is not None else last
+        if (kept := self._kept()) is not None:
+            proof.expect([kept])
         said = 0
         while proof.found is None:
             links = await self._chain.links(after=proof.sequence, upto=upto, limit=PAGE)
@@ -87,7 +89,7 @@ class AuditProof:
             head=proof.hash,
             key="" if head is None else head.key,
             signed_at_ms=None if head is None else head.at_ms,
-            unsealed=await self._chain.unsealed(),
+            unsealed=(await self._chain.waiting())[0],
             found=proof.found,
         )
 
@@ -100,10 +102,12 @@ class AuditProof:
 
     def _newest(self, head: Checkpoint | None) -> Checkpoint | None:
         """Of the head in the database and the one this server kept outside, the later one."""
+        kept = self._kept()
+        return head if kept is None or (head is not None and head.sequence >= kept.sequence) else kept
+
+    def _kept(self) -> Checkpoint | None:
         kept = self._witness.load()
-        if kept is None or not self._seals.trust(kept) or (head is not None and head.sequence >= kept.sequence):
-            return head
-        return kept
+        return kept if kept is not None and self._seals.trust(kept) else None
 
     async def _trusted(self, *, after: int, upto: int) -> list[Checkpoint]:
         return [point for point in await self._chain.heads(after=after, upto=upto) if self._seals.trust(point)]

@@ -17,7 +17,7 @@ Trust = Callable[[Checkpoint], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Sealed:
-    """What one step sealed; `more` when there are entries left. `head` is None while there is nothing to seal at all."""
+    """What one step sealed; `more` when there are entries left. `head` is None when there was nothing to seal."""
 
     count: int
     more: bool
@@ -55,8 +55,8 @@ class AuditChain(Protocol):
         """Signed heads with a sequence in (after, upto]."""
         ...
 
-    async def unsealed(self) -> int:
-        """How many entries wait behind the last sealed one."""
+    async def waiting(self) -> tuple[int, datetime | None]:
+        """How many entries wait behind the last sealed one, and since when the first of them."""
         ...
 
     async def first_at(self, moment: datetime) -> int:

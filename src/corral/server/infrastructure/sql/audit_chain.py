@@ -17,7 +17,7 @@ from corral.server.application.ports.audit import Sealed, Sign, Trust
 from corral.server.infrastructure.sql.audit import AUDIT_COLUMNS
 from corral.server.infrastructure.sql.database import Database, Tx
 from corral.server.infrastructure.sql.statements import Statement
-from corral.server.infrastructure.sql.values import seconds
+from corral.server.infrastructure.sql.values import moment, seconds
 
 KEPT_EVERY: Final = 1000
 """Heads that far apart are kept, so that a forged chain is found near the place; the newest one alone would prove as much."""
@@ -81,8 +81,11 @@ _HEADS: Final = Statement(
     """,
     out=_POINT,
 )
-_UNSEALED: Final = Statement(
-    "select count(*) from audit where id > coalesce((select max(entry) from audit_chain), :anchor)"
+_NEW: Final = Statement(
+    "select 1 from audit where id > coalesce((select max(entry) from audit_chain), 0) order by id limit 1"
+)
+_WAITING: Final = Statement(
+    "select count(*), min(at) from audit where id > coalesce((select max(entry) from audit_chain), :anchor)"
 )
 _FIRST_AT: Final = Statement(
     "select c.sequence from audit_chain c join audit a on a.id = c.entry where a.at >= :at order by c.sequence limit 1"
@@ -98,6 +101,8 @@ class SqlAuditChain:
     async def seal(
         self, token: int, *, sign: Sign, trust: Trust, witness: Checkpoint | None, now: datetime, limit: int
     ) -> Sealed:
+        if await self._nothing_new():
+            return Sealed(count=0, more=False, head=None)
         async with self._db.write() as tx:
             await _lead(tx, token)
             head, signed = await _head(tx), await _newest(tx, CheckpointKind.HEAD)
@@ -124,6 +129,12 @@ class SqlAuditChain:
             await tx.run(_DROP_HEADS, sequence=sequence)
             await _put(tx, made, kept=sequence - int((kept and kept[0]) or 0) >= KEPT_EVERY)
         return Sealed(count=len(links), more=len(links) == limit, head=made)
+
+    async def _nothing_new(self) -> bool:
+        """Looked at without a transaction: a quiet server writes nothing every second, and takes no lock."""
+        async with self._db.read() as tx:
+            row = await tx.row(_NEW)
+        return row is None
 
     async def retire(self, token: int, *, sign: Sign, before: datetime, now: datetime, limit: int) -> int:
         """The newest entry stays, whatever its age: the next id and the next sequence follow from it."""
@@ -177,11 +188,11 @@ class SqlAuditChain:
             rows = await tx.rows(_HEADS, after=after, upto=min(upto, LAST))
         return [_checkpoint(row) for row in rows]
 
-    async def unsealed(self) -> int:
+    async def waiting(self) -> tuple[int, datetime | None]:
         async with self._db.read() as tx:
             anchor = await _newest(tx, CheckpointKind.ANCHOR)
-            row = await tx.row(_UNSEALED, anchor=0 if anchor is None else anchor.entry)
-        return 0 if row is None else int(row[0])
+            row = await tx.row(_WAITING, anchor=0 if anchor is None else anchor.entry)
+        return (0, None) if row is None else (int(row[0]), moment(row[1]))
 
     async def first_at(self, moment: datetime) -> int:
         async with self._db.read() as tx:

@@ -238,3 +238,39 @@ async def _through(client: httpx2.AsyncClient, url: str) -> Any:
         url = answer.headers["location"]
         assert urlsplit(url).hostname == "127.0.0.1"
     raise AssertionError("it goes in circles")
+
+
+async def test_a_live_view_ends_with_the_access_of_whoever_watches(stack: Stack) -> None:
+    for name in ("ada", "bob"):
+        made = await stack.fleet.users.create(name, roles=["viewer"])
+        async with httpx2.AsyncClient(base_url=stack.url) as client:
+            body = {"invite": made["invite"], "password": OTHER}
+            issued = (await client.post("/api/v1/login", json=body)).json()["data"]
+        if name == "ada":
+            ada = {"Authorization": f"Bearer {issued['access_token']}"}
+        else:
+            bob = {"Authorization": f"Bearer {issued['access_token']}"}
+    watching = {"timeout": httpx2.Timeout(30, read=30), "base_url": stack.url}
+    async with httpx2.AsyncClient(**watching) as client:
+        async with (
+            client.stream("GET", "/api/v1/nodes/events", headers=ada) as of_ada,
+            client.stream("GET", "/api/v1/nodes/events", headers=bob) as of_bob,
+        ):
+            assert (of_ada.status_code, of_bob.status_code) == (200, 200)
+            ends_for_ada = asyncio.ensure_future(_to_the_end(of_ada))
+            ends_for_bob = asyncio.ensure_future(_to_the_end(of_bob))
+            await stack.fleet.users.change("ada", disabled=True)
+            async with asyncio.timeout(10):
+                await ends_for_ada  # in order: a body that breaks off would raise
+            assert not ends_for_bob.done()
+            # What bob may see changes: his view ends too, and he comes back for what he may see now.
+            await stack.fleet.roles.grant("operator", "bob", selector='labels["env"] == "dev"')
+            async with asyncio.timeout(10):
+                await ends_for_bob
+        assert (await client.get("/api/v1/nodes", headers=ada)).status_code == 401
+        assert (await client.get("/api/v1/nodes", headers=bob)).status_code == 200
+    assert "Traceback" not in stack.log_tail(1_000_000)
+
+
+async def _to_the_end(answer: httpx2.Response) -> bytes:
+    return b"".join([chunk async for chunk in answer.aiter_bytes()])

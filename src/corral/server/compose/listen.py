@@ -22,6 +22,7 @@ def compose_listeners(ground: Ground, rooms: Mapping[str, Any], access: Access, 
     metrics = Metrics({"jobs": lambda: dict(ground.counters), "nodes": lambda: dict(ground.registry.counts())})
     frame = Frame(
         authenticate=access.room.authenticate,
+        holds=access.room.authenticate.holds,
         record=access.writer.record,
         answers=SqlIdempotencyStore(ground.db),
         sealer=access.sealer,

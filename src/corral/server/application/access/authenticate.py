@@ -82,6 +82,20 @@ class Authenticate:
         kind = KIND_USER if session.user and not session.source else KIND_SESSION
         return _caller(holding, kind, session.id, presented), session
 
+    async def holds(self, caller: Caller) -> bool:
+        """Whether the caller of a request that is still going on may do exactly what he might when it began.
+
+        Whether his access token has run out meanwhile does not matter, whether the session behind it has does.
+        """
+        holding: Holding | None = None
+        if caller.kind in (KIND_SESSION, KIND_USER):
+            session = await self._sessions.get(caller.credential)
+            holding = None if session is None else await self._standing.of_session(session)
+        elif caller.kind == KIND_TOKEN:
+            token = await self._tokens.get(caller.credential)
+            holding = None if token is None else await self._standing.of_token(token)
+        return holding is not None and (holding.permissions, holding.grants) == (caller.permissions, caller.grants)
+
     async def session_of(self, caller: Caller) -> Session | None:
         """The session the caller proves who he is with."""
         return await self._sessions.get(caller.credential) if caller.kind in (KIND_SESSION, KIND_USER) else None

@@ -15,6 +15,7 @@ from typing import Final
 from corral.domain.errors import Denied, Invalid, NotFound
 from corral.domain.ids import check_object_id, new_id
 from corral.runtime.clock import Clock, now_ms
+from corral.server.application.access.brief import Brief
 from corral.server.application.access.own import require_login
 from corral.server.application.access.permissions import ALL, check_permissions
 from corral.server.application.ports.access import ApiToken, ApiTokenStore, Caller
@@ -47,6 +48,7 @@ class ApiTokens:
         self._clock = clock
         self._known: dict[bytes, tuple[float, ApiToken | None]] = {}
         self._used: dict[str, datetime] = {}
+        self._by_id: Brief[ApiToken | None] = Brief(self._read, clock=clock)
 
     async def create(
         self,
@@ -100,6 +102,7 @@ class ApiTokens:
             raise NotFound(f"cannot revoke token {token!r}: there is none", element=token, hint="see GET /api-tokens")
         await self._store.revoke(token)
         self._known.clear()
+        self._by_id.forget(token)
 
     async def find(self, secret: str) -> ApiToken | None:
         """The token this secret proves, if it is valid now."""
@@ -116,6 +119,11 @@ class ApiTokens:
             return None
         self._used[token.id] = self._clock.now()
         return token
+
+    async def get(self, token_id: str) -> ApiToken | None:
+        """The token with this id, if it is valid now."""
+        token = await self._by_id.get(token_id)
+        return token if token is not None and self._valid(token) else None
 
     async def is_valid(self, token_id: str) -> bool:
         """Whether the token with this id still stands: what a session made from it asks at refresh."""
@@ -135,6 +143,9 @@ class ApiTokens:
                 await self._touch()
         finally:
             await self._touch()
+
+    async def _read(self, token_id: str) -> ApiToken | None:
+        return next((token for token in await self._store.list() if token.id == token_id), None)
 
     async def _touch(self) -> None:
         used, self._used = self._used, {}

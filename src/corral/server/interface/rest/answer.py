@@ -33,6 +33,8 @@ class Answer:
         self.before_end: Callable[[], Awaitable[None]] | None = None
         self.status = 500
         self.started = False
+        self.events = False
+        """Whether it is a stream of events."""
         self.body = bytearray()
         """The beginning of the body, at most 1 MiB + 1; empty for streams."""
 
@@ -42,6 +44,10 @@ class Answer:
             if self._raw and self.status < 400:
                 await self._note()
             self.started = True
+            self.events = any(
+                name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+                for name, value in message.get("headers", ())
+            )
             message = {**message, "headers": self._headers(message.get("headers", ()))}
         elif message["type"] == "http.response.body":
             if not self._raw and len(self.body) < _KEPT_MAX_BYTES:

@@ -36,6 +36,8 @@ class Frame:
     answers: IdempotencyStore
     sealer: Sealer
     clock: Clock
+    holds: Callable[[Caller], Awaitable[bool]] | None = None
+    """AccessRoom.authenticate.holds: whether who opened a stream still may."""
     metrics: Metrics = field(default_factory=Metrics)
     limits: Limits = field(default_factory=Limits)
 
@@ -73,6 +75,7 @@ def asgi(rooms: Mapping[str, Any], *, routes: Sequence[Route], frame: Frame) -> 
         metrics=frame.metrics,
         clock=frame.clock,
         limits=frame.limits,
+        holds=frame.holds,
     )
     app = build(rooms, routes=routes, root=root, clock=frame.clock)
     return Front(app, routes=RouteIndex(routes, root), gate=gate)

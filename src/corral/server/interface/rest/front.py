@@ -31,6 +31,7 @@ from corral.server.interface.rest.limits import PUBLIC_BODY_BYTES, Gone, Limits,
 from corral.server.interface.rest.metrics import Metrics
 from corral.server.interface.rest.route import Route
 from corral.server.interface.rest.routing import RouteIndex
+from corral.server.interface.rest.watched import Watched
 
 log = logging.getLogger("corral.rest")
 
@@ -50,6 +51,8 @@ class Gate:
     metrics: Metrics
     clock: Clock
     limits: Limits
+    holds: Callable[[Caller], Awaitable[bool]] | None = None
+    """Whether the caller of a request that goes on still may what he might."""
 
 
 class Front:
@@ -104,7 +107,7 @@ class Front:
                 hint="send long selectors in a body",
             )
         if scope["method"] not in _WITH_BODY:
-            await self._app(scope, receive, answer.send)
+            await self._read(request, receive, answer)
             return
         request.body = await self._body(request, receive)
         key = None if request.public or (route is not None and (route.operation or route.asks)) else self._key(request)
@@ -118,6 +121,16 @@ class Front:
                 return
             request.key = key
             await self._app(scope, _replay(request.body, receive), answer.send)
+
+    async def _read(self, request: _Request, receive: Receive, answer: Answer) -> None:
+        holds = self._gate.holds
+        if holds is None or request.public or not request.raw:
+            await self._app(request.scope, receive, answer.send)
+            return
+        watched = Watched(receive, holds=lambda: holds(request.caller))
+        await self._app(request.scope, watched, answer.send)
+        if watched.over and answer.events:
+            await answer.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _body(self, request: _Request, receive: Receive) -> bytes:
         limit = self._gate.limits.body_max_bytes

@@ -166,6 +166,7 @@ async def stand(limits: Limits) -> AsyncIterator[Stand]:
     }
     frame = Frame(
         authenticate=room.authenticate,
+        holds=room.authenticate.holds,
         record=audit.add,
         answers=MemoryIdempotencyStore(db),
         sealer=AesSealer(b"k" * 32),

@@ -7,9 +7,11 @@ import { onSessionOver, Problem } from "./api/client";
 import { useMe } from "./data/session";
 import { Empty, Loading, Trouble } from "./kit/asked";
 import { Login } from "./shell/Login";
+import { OwnPassword } from "./shell/OwnPassword";
 import { Shell } from "./shell/Shell";
 import { JobPage } from "./pages/Job";
 import { Jobs } from "./pages/Jobs";
+import { Access } from "./pages/Access";
 import { Files } from "./pages/Files";
 import { NodePage } from "./pages/Node";
 import { Nodes } from "./pages/Nodes";
@@ -23,7 +25,8 @@ export function App() {
   const me = useMe();
   const client = useQueryClient();
   const [over, setOver] = useState(false);
-  useEffect(() => onSessionOver(() => setOver(true)), []);
+  // Whoever was never in has nothing to lose: he sees the login alone.
+  useEffect(() => onSessionOver(() => client.getQueryData(["me"]) !== undefined && setOver(true)), [client]);
   useEffect(() => {
     if (me.isSuccess && !me.isError) setOver(false);
   }, [me.isSuccess, me.isError, me.dataUpdatedAt]);
@@ -46,6 +49,13 @@ export function App() {
     }
     return null;
   }
+  if (me.data.must_change) {
+    return (
+      <main>
+        <OwnPassword />
+      </main>
+    );
+  }
   return (
     <>
       <Suspense fallback={<Loading />}>
@@ -60,6 +70,8 @@ export function App() {
             <Route path="/rollouts" element={<Rollouts />} />
             <Route path="/rollouts/:rollout" element={<RolloutPage />} />
             <Route path="/files" element={<Files />} />
+            <Route path="/access" element={<Access />} />
+            <Route path="/access/:part" element={<Access />} />
             <Route path="*" element={<Empty title={t("kit.no_page")} />} />
           </Route>
         </Routes>

@@ -15,8 +15,9 @@ export function useAddress<T extends Record<string, string>>(defaults: T): [T, (
     (next: Partial<T>) => {
       const first = JSON.parse(key) as Record<string, string>;
       setSearch(
-        (before) => {
-          const after = new URLSearchParams(before);
+        () => {
+          // Not what the router hands in: two changes close together would each begin from the same older address.
+          const after = new URLSearchParams(window.location.search);
           for (const [name, value] of Object.entries(next)) {
             if (value === undefined || value === first[name]) after.delete(name);
             else after.set(name, value);

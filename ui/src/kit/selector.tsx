@@ -9,13 +9,15 @@ const FITS = 90;
 interface Props {
   value: string;
   onChange: (value: string) => void;
+  /** Every stroke, for whoever must never act on an older text. */
+  onText?: (text: string) => void;
   error?: unknown;
   label: string;
   placeholder?: string;
   words?: readonly string[];
 }
 
-export function SelectorField({ value, onChange, error, label, placeholder, words = [] }: Props) {
+export function SelectorField({ value, onChange, onText, error, label, placeholder, words = [] }: Props) {
   const [text, setText] = useState(value);
   const sent = useRef(value);
   useEffect(() => {
@@ -37,7 +39,10 @@ export function SelectorField({ value, onChange, error, label, placeholder, word
         className="mono selector"
         style={{ width: "100%" }}
         value={text}
-        onChange={(event) => setText(event.target.value)}
+        onChange={(event) => {
+          setText(event.target.value);
+          onText?.(event.target.value);
+        }}
         aria-label={label}
         aria-invalid={wrong}
         placeholder={placeholder}

@@ -1,5 +1,5 @@
 // Run something on the nodes a selector picks: who is hit stands there before anything runs, what happens appears below it.
-import { useMemo, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Problem } from "../api/client";
 import { useKinds } from "../data/kinds";
@@ -24,14 +24,18 @@ import { Limits } from "./run/Limits";
 export function Run() {
   const { t } = useTranslation();
   const [address, set] = useAddress({ target: "online", mode: "shell", command: "", job: "" });
+  // What is typed is kept here too: the address follows a moment later, and what runs must be what stands in the fields.
+  const [target, setTarget] = useState(address.target);
+  const [command, setCommand] = useState(address.command);
   const [rest, setRest] = useState(NOTHING_TYPED);
   const [asking, setAsking] = useState(false);
+  const [pressed, setPressed] = useState(false);
   const kinds = useKinds();
   const nodes = useNodes("");
   const resolved = useResolve(address.target);
   const submit = useSubmit();
   const preview = usePreview();
-  const typed: Typed = { ...rest, ...address };
+  const typed: Typed = { ...rest, mode: address.mode, target, command };
   const kind = kinds.data?.find((one) => one.name === address.mode);
   const permission = kind?.permission ?? "exec.run";
   const allowed = useMay(permission);
@@ -44,16 +48,44 @@ export function Run() {
     }
   }, [JSON.stringify(typed), kinds.data]);
   const selectors = useMemo(() => words(nodes.data ?? []), [nodes.data]);
-  const hits = resolved.error ? 0 : (resolved.data?.nodes.length ?? 0);
+  const sent = useRef({ target: address.target, command: address.command });
+  useEffect(() => {
+    // Only what somebody else wrote into the address (a link, Back) is taken over; our own comes back late.
+    if (address.target !== sent.current.target) setTarget(address.target);
+    if (address.command !== sent.current.command) setCommand(address.command);
+    sent.current = { target: address.target, command: address.command };
+  }, [address.target, address.command]);
+  const settled = target.trim() === address.target.trim() && !resolved.isPlaceholderData;
+  const hits = resolved.error || !settled ? 0 : (resolved.data?.nodes.length ?? 0);
   const ready = made.body !== null && hits > 0 && allowed && !submit.isPending;
   const go = () => {
     if (made.body !== null) submit.mutate(made.body, { onSuccess: (job) => set({ job: job.job }), onSettled: () => setAsking(false) });
   };
-  const start = () => {
+  // Pressed before the server has said who is hit: it starts as soon as that is known.
+  const start = () => setPressed(true);
+  useEffect(() => {
+    if (!pressed || !settled || resolved.isFetching) return;
+    setPressed(false);
     if (!ready) return;
     if (hits > THRESHOLD) setAsking(true);
     else go();
-  };
+  });
+  const retarget = useCallback(
+    (next: string) => {
+      sent.current.target = next;
+      set({ target: next });
+    },
+    [set],
+  );
+  // A command with no pause in its typing does not rewrite the address at every stroke.
+  useEffect(() => {
+    if (command === sent.current.command) return;
+    const timer = setTimeout(() => {
+      sent.current.command = command;
+      set({ command });
+    }, 400);
+    return () => clearTimeout(timer);
+  }, [command]);
   const change = (next: Partial<typeof NOTHING_TYPED>) => setRest((before) => ({ ...before, ...next }));
   const wrong = made.bad || (submit.error instanceof Problem ? submit.error.element : "");
   return (
@@ -77,8 +109,8 @@ export function Run() {
         <div className="line">
           <span className="muted">{t("run.on")}</span>
           <div className="grow">
-            <SelectorField value={address.target} onChange={(target) => set({ target })} error={resolved.error} label={t("run.target")} words={selectors} placeholder={t("nodes.selector_example")} />
-            <Hits target={address.target} resolved={resolved.error ? undefined : resolved.data} error={resolved.error} />
+            <SelectorField value={address.target} onChange={retarget} onText={setTarget} error={settled ? resolved.error : null} label={t("run.target")} words={selectors} placeholder={t("nodes.selector_example")} />
+            <Hits target={target} resolved={resolved.error || !settled ? undefined : resolved.data} error={settled ? resolved.error : null} />
           </div>
         </div>
         <div className="line">
@@ -120,7 +152,7 @@ export function Run() {
                 </label>
               </>
             ) : (
-              <CommandField typed={typed} onCommand={(command) => set({ command })} onChange={change} />
+              <CommandField typed={typed} onCommand={setCommand} onChange={change} />
             )}
           </div>
         </div>
@@ -148,7 +180,7 @@ export function Run() {
       {asking && (
         <Confirm title={t("run.sure", { count: hits })} action={t("run.go", { count: hits })} count={hits} danger={false} busy={submit.isPending} onYes={go} onClose={() => setAsking(false)}>
           <p className="mono break">{typed.command || typed.mode}</p>
-          <Hits target={address.target} resolved={resolved.data} error={null} />
+          <Hits target={target} resolved={resolved.data} error={null} />
         </Confirm>
       )}
       {address.job !== "" && <JobLive key={address.job} id={address.job} />}

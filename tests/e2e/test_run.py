@@ -1,0 +1,106 @@
+"""Running something from the page: who is hit, the live view, cancel, retry, download."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from conftest import Open, Site
+
+
+def test_a_newcomer_runs_a_command_with_the_keyboard_alone(site: Site, open_page: Open) -> None:
+    page, _ = open_page(site, "/")
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    target = page.get_by_label("Target (selector)")
+    target.fill("node-*")
+    expect(page.get_by_text("hits 3 nodes:")).to_be_visible()
+    page.get_by_label("Command", exact=True).fill("echo hello from the page")
+    page.keyboard.press("Control+Enter")
+    group = page.get_by_label("Result of 3 nodes")
+    expect(group).to_contain_text("hello from the page")
+    expect(page).to_have_url(re.compile(r"job=J"))
+
+
+def test_a_bad_selector_says_where_it_is_bad_and_runs_nothing(site: Site, open_page: Open) -> None:
+    page, watched = open_page(site, "/run?command=uptime")
+    watched.expected.append("400")
+    page.get_by_label("Target (selector)").fill('labels["role"] = "web"')
+    expect(page.get_by_role("alert")).to_contain_text("column 16")
+    expect(page.get_by_role("button", name=re.compile("^Run"))).to_be_disabled()
+
+
+def test_many_nodes_ask_for_their_count(site: Site, open_page: Open) -> None:
+    page, _ = open_page(site, "/run?target=all&command=true")
+    page.get_by_role("button", name=re.compile("Run on 43 nodes")).click()
+    dialog = page.get_by_role("dialog")
+    go = dialog.get_by_role("button", name="Run on 43 nodes")
+    expect(go).to_be_disabled()
+    dialog.get_by_label("Type 43 to go on").fill("42")
+    expect(go).to_be_disabled()
+    dialog.get_by_label("Type 43 to go on").fill("43")
+    go.click()
+    expect(page).to_have_url(re.compile(r"job=J"))
+
+
+def test_words_without_a_shell_are_shown_as_they_will_be_sent(site: Site, open_page: Open) -> None:
+    page, _ = open_page(site, "/run?target=node-1&mode=argv&command=echo 'two words' | cat")
+    expect(page.locator(".chip")).to_have_text(["echo", "two words", "|", "cat"])
+    expect(page.get_by_text("No shell here")).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Run on 1 node")).click()
+    expect(page.get_by_label("Result of 1 node")).to_contain_text("two words | cat")
+
+
+def test_output_appears_while_it_runs_and_a_cancel_stops_it(site: Site, open_page: Open) -> None:
+    page, _ = open_page(
+        site, "/run?target=node-1,node-2&command=for i in $(seq 1 600); do echo tick $i; sleep 0.2; done"
+    )
+    page.get_by_role("button", name=re.compile("^Run on 2 nodes")).click()
+    expect(page.locator("pre.output").first).to_contain_text("tick 3")
+    expect(page.get_by_text("running").first).to_be_visible()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.get_by_role("button", name=re.compile("cancelled 2"))).to_be_visible(timeout=20_000)
+    page.locator(".names button").first.click()
+    expect(page.get_by_text("Receipt of the cancel")).to_be_visible()
+
+
+def test_what_failed_is_shown_first_and_run_again(site: Site, open_page: Open) -> None:
+    command = quote("test -e /nowhere && echo yes || { echo no; exit 7; }")
+    page, _ = open_page(site, f"/run?target=node-*&command={command}")
+    page.get_by_role("button", name=re.compile("^Run on 3 nodes")).click()
+    expect(page.locator(".group .why")).to_contain_text("7")
+    page.get_by_role("button", name="Retry 3 failed").click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry 3 failed").click()
+    page.locator(".names button").first.click()
+    expect(page.get_by_text("attempt 2", exact=True)).to_be_visible(timeout=20_000)
+
+
+def test_a_log_is_searched_and_downloaded_to_the_byte(site: Site, open_page: Open) -> None:
+    job = site.run("node-1", "seq 1 20000")
+    page, _ = open_page(site, f"/jobs/{job}?node=node-1")
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("20000")
+    assert page.locator(".log-row").count() < 300
+    page.get_by_label("Search in this log").fill("12345")
+    page.keyboard.press("Enter")
+    expect(log.locator("mark").first).to_have_text("12345")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.path().read_text() == "".join(f"{n}\n" for n in range(1, 20001))
+
+
+def test_filters_of_jobs_live_in_the_address(site: Site, open_page: Open) -> None:
+    site.run("node-1", "exit 9")
+    page, _ = open_page(site, "/jobs")
+    page.get_by_role("button", name="failed", exact=True).click()
+    expect(page).to_have_url(re.compile("state=failed"))
+    expect(page.locator("tbody .state").first).to_contain_text("failed")
+    page.reload()
+    expect(page.get_by_role("button", name="failed", exact=True)).to_have_attribute("aria-pressed", "true")
+    for state in page.locator("tbody .state").all_text_contents():
+        assert "failed" in state

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from corral.server.application.audit import about
+
 API = "/api/v1"
 
 
@@ -67,3 +69,47 @@ async def test_the_record_is_paged_newest_first(stand: Any) -> None:
     assert second["next"] is None
     for query in ("limit=0", "limit=100000", "cursor=x", "cursor=-1"):
         assert (await stand.client.get(f"{API}/audit?{query}", headers=stand.bearer())).status_code == 400
+
+
+async def test_the_record_is_filtered_and_one_entry_is_shown(stand: Any) -> None:
+    for name in "ab":
+        await stand.client.post(f"{API}/things", json={"name": name}, headers=stand.bearer())
+    await stand.client.get(f"{API}/nowhere")
+
+    async def found(query: str) -> list[dict[str, Any]]:
+        answer = await stand.client.get(f"{API}/audit?{query}", headers=stand.bearer())
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["data"])
+
+    assert [row["outcome"] for row in await found("outcome=unauthenticated")] == ["unauthenticated"]
+    made = await found("actor=admin&action=things&since=2020-01-01T00:00:00Z&until=2999-01-01T00:00:00Z")
+    assert [row["details"]["name"] for row in made] == ["b", "a"]
+    assert {row["credential"] for row in made} == {stand.admin_id}
+    assert await found("job=J0123456789ABCDEFGH") == []
+    one = await stand.client.get(f"{API}/audit/entries/{made[0]['id']}", headers=stand.bearer())
+    assert one.json()["data"] == made[0]
+    for path, status in (("entries/999999", 404), ("entries/x", 400), ("?outcome=fine", 400), ("?since=soon", 400)):
+        answer = await stand.client.get(f"{API}/audit/{path}".replace("/?", "?"), headers=stand.bearer())
+        assert answer.status_code == status, path
+    for query in ("job=x", "node=..%2F"):
+        assert (await stand.client.get(f"{API}/audit?{query}", headers=stand.bearer())).status_code == 400
+
+
+async def test_what_a_use_case_adds_is_in_the_entry_and_a_sensitive_read_makes_one(
+    stand: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(stand.things, "made", Telling())
+    await stand.client.post(f"{API}/things", json={"name": "x"}, headers=stand.bearer())
+    assert stand.db.audit[-1].details["spec_hash"] == "sha256:1"
+    before = len(stand.db.audit)
+    await stand.client.post(f"{API}/things/ask", json={"name": "x"}, headers=stand.bearer())
+    assert len(stand.db.audit) == before, "a question is not recorded, whatever was noted on the way"
+
+
+class Telling(list[str]):
+    """What is made tells the record about itself."""
+
+    def append(self, name: str) -> None:
+        about.add(spec_hash="sha256:1")
+        about.reads("output")
+        super().append(name)

@@ -799,7 +799,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * How to log in
+         * @description What a login page offers.
+         */
+        get: operations["access_login_ways"];
         put?: never;
         /**
          * Log in
@@ -2158,6 +2162,17 @@ export interface components {
             /** @default  */
             timestamp: string;
         };
+        /** Envelope[WaysView] */
+        "Envelope_corral.server.interface.rest.access.WaysView_": {
+            /** @default 0 */
+            code: number;
+            data: components["schemas"]["WaysView"];
+            /** @default ok */
+            message: string;
+            next?: string | null;
+            /** @default  */
+            timestamp: string;
+        };
         /** Envelope[WhoView] */
         "Envelope_corral.server.interface.rest.access.WhoView_": {
             /** @default 0 */
@@ -3482,6 +3497,11 @@ export interface components {
             name: string;
             resource_version: number;
             source: string;
+        };
+        /** WaysView */
+        WaysView: {
+            oidc: string | null;
+            password: boolean;
         };
         /** WhoView */
         WhoView: {
@@ -8741,6 +8761,116 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Envelope_corral.server.interface.rest.kinds.KindView_"];
+                };
+            };
+            /** @description Bad input: `element` names the field */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No credential, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid caller who may not do this, or an enrolment that is refused */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such thing, or a selector that picks nothing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description In use, changed meanwhile, or in a state where this cannot be done */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Our own mistake: `request_id` finds it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the server does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A disk or a bounded stream is full */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    access_login_ways: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_corral.server.interface.rest.access.WaysView_"];
                 };
             };
             /** @description Bad input: `element` names the field */

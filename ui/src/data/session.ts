@@ -16,7 +16,25 @@ export function useMe() {
   });
 }
 
-export type Credentials = { token: string } | { name: string; password: string };
+export type Credentials = { token: string } | { name: string; password: string } | { invite: string; password: string };
+
+export interface Ways {
+  password: boolean;
+  /** Where the browser goes for the identity provider. */
+  oidc: string | null;
+}
+
+export function useWays() {
+  return useQuery({ queryKey: ["ways"], queryFn: () => call<Ways>("GET", "/login"), retry: false, staleTime: Infinity });
+}
+
+export function useOwnPassword() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (body: { old: string; new: string }) => call<unknown>("POST", "/me/password", { body }),
+    onSuccess: () => client.invalidateQueries({ queryKey: ["me"] }),
+  });
+}
 
 export function useLogin() {
   const client = useQueryClient();

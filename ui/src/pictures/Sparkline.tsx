@@ -31,8 +31,9 @@ export function Sparkline({ points, top = 0, label, shown }: Props) {
 export function drawn(points: readonly { at: number; value: number }[], top: number): string {
   const first = points[0];
   const last = points.at(-1);
-  if (!first || !last || points.length < 2) return "";
+  if (!first || !last) return "";
   const span = last.at - first.at || 1;
+  if (points.length === 1) return drawn([first, { at: first.at + 1, value: first.value }], top);
   const high = points.reduce((most, { value }) => Math.max(most, value), top) || 1;
   return points
     .map(({ at, value }, index) => {

@@ -1,53 +1,79 @@
 // Where one logs in. A link made by `corral login --link` needs none of this: it sets the session and goes to the first page.
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { useLogin } from "../data/session";
+import { useLogin, useWays } from "../data/session";
 import { Trouble } from "../kit/asked";
+
+type Way = "token" | "password" | "invite";
 
 export function Login() {
   const { t } = useTranslation();
   const login = useLogin();
-  const [way, setWay] = useState<"token" | "password">("token");
-  const [token, setToken] = useState("");
-  const [username, setUsername] = useState("");
+  const ways = useWays();
+  // A server that cannot say how one logs in knows no passwords.
+  const offered: Way[] = ways.data?.password ? ["password", "token", "invite"] : ["token"];
+  const [chosen, setChosen] = useState<Way | null>(null);
+  const way = chosen ?? offered[0] ?? "token";
+  const [first, setFirst] = useState("");
   const [password, setPassword] = useState("");
   const send = (event: React.FormEvent) => {
     event.preventDefault();
-    login.mutate(way === "token" ? { token: token.trim() } : { name: username, password });
+    const word = first.trim();
+    login.mutate(way === "token" ? { token: word } : way === "invite" ? { invite: word, password } : { name: word, password });
+  };
+  const choose = (next: Way) => {
+    setChosen(next);
+    setFirst("");
+    setPassword("");
+    login.reset();
   };
   return (
     <div className="login">
       <form className="panel stack" onSubmit={send}>
         <h1>{t("login.title")}</h1>
-        <div className="segments">
-          <button type="button" aria-pressed={way === "token"} onClick={() => setWay("token")}>
-            {t("login.token")}
-          </button>
-          <button type="button" aria-pressed={way === "password"} onClick={() => setWay("password")}>
-            {t("login.password")}
-          </button>
-        </div>
-        {way === "token" ? (
+        {offered.length > 1 && (
+          <div className="segments">
+            {offered.map((name) => (
+              <button key={name} type="button" aria-pressed={way === name} onClick={() => choose(name)}>
+                {t(`login.way.${name}`)}
+              </button>
+            ))}
+          </div>
+        )}
+        <label className="field">
+          {t(`login.first.${way}`)}
+          <input
+            key={way}
+            type={way === "token" ? "password" : "text"}
+            className={way === "password" ? "" : "mono"}
+            value={first}
+            onChange={(event) => setFirst(event.target.value)}
+            autoComplete={way === "password" ? "username" : "off"}
+            autoFocus
+            required
+          />
+        </label>
+        {way !== "token" && (
           <label className="field">
-            {t("login.token")}
-            <input type="password" className="mono" value={token} onChange={(event) => setToken(event.target.value)} autoComplete="off" autoFocus required />
+            {t(way === "invite" ? "login.new_password" : "login.password")}
+            <input
+              type="password"
+              value={password}
+              onChange={(event) => setPassword(event.target.value)}
+              autoComplete={way === "invite" ? "new-password" : "current-password"}
+              required
+            />
           </label>
-        ) : (
-          <>
-            <label className="field">
-              {t("login.username")}
-              <input value={username} onChange={(event) => setUsername(event.target.value)} autoComplete="username" autoFocus required />
-            </label>
-            <label className="field">
-              {t("login.password")}
-              <input type="password" value={password} onChange={(event) => setPassword(event.target.value)} autoComplete="current-password" required />
-            </label>
-          </>
         )}
         {login.error && <Trouble error={login.error} />}
         <button className="primary" disabled={login.isPending}>
           {t("login.enter")}
         </button>
+        {ways.data?.oidc && (
+          <a className="button" href={ways.data.oidc}>
+            {t("login.oidc")}
+          </a>
+        )}
         <p className="muted small">
           {t("login.link")} <code>corral login --link</code>
         </p>

@@ -6,6 +6,7 @@ A program whose name is not known but whose words look like a forced recursive r
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,8 @@ _CHANGERS: Final = ("chmod", "chown", "chgrp", "setfacl", "chattr", "chcon")
 _COPIERS: Final = ("cp", "mv", "install", "shred", "truncate", "dd", "cat")
 _GLOB: Final = "*?["
 UNKNOWN: Final = "$"
+_INSIDE: Final = re.compile(r"(?<=[^/$])\$(?=[^/$])")
+_UPS: Final = re.compile(r"(?:\.\./){3,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ def effects_of(words: Sequence[Word], cwd: str | None) -> Effects:
 
 
 def _paths(paths: Sequence[str], cwd: str | None) -> tuple[str, ...]:
-    return tuple(absolute(path, cwd) for path in paths)
+    """As they are, and where something unknown stands inside a name, as if it were empty."""
+    return tuple(dict.fromkeys(absolute(p, cwd) for path in paths for p in (path, _INSIDE.sub("", path))))
 
 
 def _operands(texts: Sequence[str]) -> list[str]:
@@ -128,8 +132,12 @@ def shell_glob(pattern: str, text: str) -> bool:
 def absolute(path: str, cwd: str | None) -> str:
     """`path` as far as it is known: absolute, without `.`, `..`, doubled slashes, and without a last `/*` (all of a folder)."""
     if not path.startswith("/"):
-        if path == "~" or path.startswith("~/"):
-            path = "/root" + path[1:]
+        if path.startswith("~"):
+            name, _, rest = path[1:].partition("/")
+            path = f"/root/{rest}" if name in ("", "root") else f"/home/{name}/{rest}"
+        elif cwd is None and (ups := _UPS.match(path)):
+            # so far up is the top, wherever it begins
+            path = "/" + path[ups.end() :]
         elif cwd is not None:
             path = posixpath.join(cwd, path)
         else:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import itertools
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from corral.domain.effects import Effects, absolute, effects_of
 from corral.domain.shelltext import DEPTH, simple_commands
 from corral.domain.shelltokens import SimpleCommand, Word
-from corral.domain.shellwords import Budget, Unreadable, Variables, echoed
+from corral.domain.shellwords import Budget, TooDeep, Unreadable, Variables, echoed
 
 _WRAPPERS: Final = {
     # name → (options that take a value, positional words of its own before the command)
@@ -61,8 +61,13 @@ _READS_STDIN: Final = SHELLS | {"at", "batch", "source", ".", "sudo", "su"}
 _SHELL_TEXTS: Final = ("su", "runuser", "script", "flock", "sg")
 _LANGUAGES: Final = ("perl", "ruby", "php", "lua", "node", "awk", "gawk", "mawk", "nawk", "tclsh")
 _CALL: Final = re.compile(
-    r"""\b(?:system|popen|exec[lv]?[pe]{0,2}|spawn|run|call|check_call|check_output|Popen|getoutput|execute)\s{0,4}"""
+    r"""\b(?:system|popen|exec[lv]?[pe]{0,2}|spawn|run|call|check_call|check_output|Popen|getoutput|execute"""
+    r"""|execSync|spawnSync|execFileSync|shell_exec|passthru|proc_open)\s{0,4}"""
     r"""\(?\s{0,4}\[?\s{0,4}(?:"([^"\n]*)"|'([^'\n]*)')""",
+)
+_BACKTICKS: Final = re.compile(r"`([^`\n]*)`")
+_TREE_CALL: Final = re.compile(
+    r"""\b(?:rmtree|remove_tree|rm_rf|rm_r|rmSync|removedirs)\s{0,4}\(?\s{0,4}["']([^"'\n]*)["']"""
 )
 _ROUNDS: Final = 64
 
@@ -81,6 +86,10 @@ class Command:
 
     def __post_init__(self) -> None:
         self.program = posixpath.basename(self.words[0]) if self.words else ""
+
+    def key(self) -> Hashable:
+        """Equal for commands of which the same is to be said."""
+        return (self.words, self.literal, self.removes, self.changes, self.writes, self.fed_by)
 
 
 def commands_of(
@@ -107,7 +116,7 @@ class _Look:
 
     def read(self, simple: Iterable[SimpleCommand], cwd: str | None, depth: int) -> None:
         if depth > DEPTH:
-            raise Unreadable(f"nested deeper than {DEPTH}")
+            raise TooDeep(f"nested deeper than {DEPTH}")
         for command in simple:
             words = command.words
             if not words:
@@ -133,9 +142,9 @@ class _Look:
             if not inner:
                 return
             if name in ("xargs", "parallel"):
-                inner = [*inner, *_fed_words(command)]
+                inner = _with_fed(words, inner, _fed_words(command))
             words = inner
-        raise Unreadable("wrapped without end")
+        raise TooDeep("wrapped without end")
 
     def _keep(self, command: SimpleCommand, words: list[Word], known: Effects) -> None:
         literal = all(word.literal for word in words)
@@ -164,11 +173,24 @@ class _Look:
                 self._aliases[key] = value
                 self._text(value, cwd, depth)
         for code in _code(name, words):
-            for match in _CALL.finditer(code):
-                self._quietly(match.group(1) or match.group(2) or "", cwd, depth)
+            self.calls(code, cwd, depth, backticks="awk" not in name)
+        if name in (*SHELLS, "eval", "source", "."):
+            # an echo somewhere in what makes its text
+            for inner in command.inside:
+                if (said := echoed([word.text for word in inner.words])) is not None:
+                    self._quietly(said, cwd, depth)
         if name in _READS_STDIN and _fed_text(name, words):
             for given in _given(command):
                 self._text(given, cwd, depth)
+
+    def calls(self, code: str, cwd: str | None, depth: int = 0, *, backticks: bool = False) -> None:
+        """What a text of another language hands to a shell or removes, as far as a call holds it in one piece."""
+        for match in _CALL.finditer(code):
+            self._quietly(match.group(1) or match.group(2) or "", cwd, depth)
+        for match in _BACKTICKS.finditer(code) if backticks else ():
+            self._quietly(match.group(1), cwd, depth)
+        for match in _TREE_CALL.finditer(code):
+            self.read([SimpleCommand(words=[Word("rm"), Word("-rf"), Word(match.group(1))])], cwd, depth + 1)
 
     def _quietly(self, text: str, cwd: str | None, depth: int) -> None:
         try:
@@ -180,8 +202,7 @@ class _Look:
 def calls_in(code: str, *, cwd: str | None) -> list[Command]:
     """What a text of another language hands to a shell, as far as its calls hold it in one piece."""
     look = _Look(Variables({}))
-    for match in _CALL.finditer(code):
-        look._quietly(match.group(1) or match.group(2) or "", cwd, 0)
+    look.calls(code, cwd)
     return look.out
 
 
@@ -229,6 +250,17 @@ def _fed_words(command: SimpleCommand) -> list[Word]:
     return found
 
 
+def _with_fed(words: Sequence[Word], inner: list[Word], fed: list[Word]) -> list[Word]:
+    """What xargs runs: the words it is fed stand at the end, or in the place that `-I` names."""
+    for index, word in enumerate(words):
+        if word.text.startswith("-I"):
+            place = word.text[2:] or (words[index + 1].text if index + 1 < len(words) else "")
+            if place and fed:
+                said = " ".join(w.text for w in fed)
+                return [Word(w.text.replace(place, said), False) if place in w.text else w for w in inner]
+    return [*inner, *fed]
+
+
 def _moved(cwd: str | None, words: Sequence[Word]) -> str | None:
     where = next((w for w in words[1:] if not w.text.startswith("-")), None)
     if where is None:
@@ -270,8 +302,9 @@ def _texts(name: str, words: Sequence[Word]) -> list[str]:
     if name in ("trap", "watch"):
         return [word.text for word in words[1:] if not word.text.startswith("-")]
     if name == "ssh":
-        # everything behind the host is one text for the shell there
-        return [" ".join(word.text for word in words[start:]) for start in range(2, min(len(words), 8))]
+        # everything behind the host is one text for the shell there; some options are commands for the shell here
+        own = [w.text.partition("=")[2] for w in words[1:] if "Command=" in w.text]
+        return own + [" ".join(word.text for word in words[start:]) for start in range(2, min(len(words), 8))]
     if name == "env":
         return [b.text for a, b in itertools.pairwise(words) if a.text in ("-S", "--split-string")]
     if name in SHELLS or name in _SHELL_TEXTS:

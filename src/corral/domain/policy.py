@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -169,7 +169,8 @@ def judge(reading: Reading, policy: Policy) -> Verdict:
         return Verdict(
             False,
             TOO_LONG_RULE,
-            f"a text over {TEXT_BYTES_MAX >> 10} KiB is not read, so it is refused: bring it out as a file and run that",
+            f"a text over {TEXT_BYTES_MAX >> 10} KiB, or nested without end, is not read, so it is refused: bring it out as a "
+            "file and run that",
         )
     if policy.strict and not reading.readable:
         return Verdict(False, ALLOW_LIST_RULE, "under an allow list a text that cannot be read is refused")
@@ -177,7 +178,12 @@ def judge(reading: Reading, policy: Policy) -> Verdict:
         return Verdict(
             False, ALLOW_LIST_RULE, "only listed commands may run, so no shell text and no script: give it word by word"
         )
+    seen: set[Hashable] = set()
     for command in reading.commands:
+        key = command.key()
+        if key in seen:
+            continue
+        seen.add(key)
         verdict = _judge_one(policy, command, reading)
         if not verdict.allowed:
             return verdict

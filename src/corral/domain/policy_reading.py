@@ -14,11 +14,12 @@ from corral.domain.job import CommandSpec, Interpreter
 from corral.domain.lookthrough import Command, calls_in, commands_of
 from corral.domain.shelltext import TEXT_BYTES_MAX, simple_commands
 from corral.domain.shelltokens import SimpleCommand, Word
-from corral.domain.shellwords import Unreadable, Variables
+from corral.domain.shellwords import TooDeep, Unreadable, Variables
 
 _SHELLS: Final = frozenset({Interpreter.SH, Interpreter.BASH})
 _FROM: Final = "аеорсухіѕԁһјкмтвнԛԝгпьο∕⁄⧸╱‐‑‒–—−ᴦ∼˜٭∗⁎＊"
 _TO: Final = "aeopcyxisdhjkmtbhqwrnbo////------r~~****"
+_NO_QUOTES: Final = str.maketrans("", "", "'\"\\")
 _LOOKALIKES: Final = dict(zip(map(ord, _FROM), _TO, strict=True))
 
 
@@ -87,6 +88,8 @@ def _read(spec: CommandSpec, argv: Sequence[str], text: str | None) -> Reading:
         simple = simple_commands(whole, variables=variables)
         commands = commands_of(simple, cwd=spec.cwd, stdin=stdin, variables=variables)
         return Reading(commands=commands, text=whole, is_text=True)
+    except TooDeep:
+        return Reading(text=whole[:TEXT_BYTES_MAX], is_text=text is not None, readable=False, too_long=True)
     except Unreadable:
         return Reading(
             commands=_crude(whole[:TEXT_BYTES_MAX]),
@@ -105,7 +108,7 @@ def _crude(text: str) -> list[Command]:
     for mark in ";&|()`\n":
         text = text.replace(mark, "\n")
     simple = [
-        SimpleCommand(words=[Word(part.strip("'\""), False) for part in line.split()])
+        SimpleCommand(words=[Word(part.translate(_NO_QUOTES), False) for part in line.split()])
         for line in text.split("\n")
         if line.strip()
     ]

@@ -17,6 +17,7 @@ from typing import Final
 from corral.domain.shelltokens import QUOTED, TOKEN, SimpleCommand, Word
 from corral.domain.shellwords import (
     Budget,
+    TooDeep,
     Unreadable,
     Variables,
     braces,
@@ -38,6 +39,8 @@ _DECLARES: Final = frozenset({"export", "readonly", "local", "declare", "typeset
 _KEYWORDS: Final = frozenset(
     {"if", "then", "else", "elif", "fi", "while", "until", "do", "done", "!", "{", "}", "time", "coproc", "function"}
 )
+_BEFORE: Final = _KEYWORDS | {"-p"}
+"""`time -p …`: no command begins with an option."""
 _BACKSLASH: Final = re.compile(r"\\(.)", re.DOTALL)
 _IN_DOUBLE: Final = re.compile(r'\\([$`"\\\n])')
 
@@ -73,7 +76,7 @@ def simple_commands(
     if len(text) > TEXT_BYTES_MAX:
         raise Unreadable(f"longer than {TEXT_BYTES_MAX} characters")
     if depth > DEPTH:
-        raise Unreadable(f"nested deeper than {DEPTH}")
+        raise TooDeep(f"nested deeper than {DEPTH}")
     known = variables if isinstance(variables, Variables) else Variables(variables or {})
     return _Reader(text, depth, budget, known).read()
 
@@ -119,6 +122,9 @@ class _Reader:
     # --- tokens -------------------------------------------------------------------------------------------------------
 
     def _token(self, kind: str, token: str) -> None:
+        if kind == "join":
+            # a line that goes on in the next, in the middle of a word too
+            return
         if kind in ("space", "comment"):
             self._end_word()
         elif kind == "end":
@@ -180,7 +186,7 @@ class _Reader:
 
     def _open(self, kind: str) -> None:
         if len(self._around) > PARENTHESES_MAX:
-            raise Unreadable("too many parentheses")
+            raise TooDeep("too many parentheses")
         before = self._here.pipeline if kind == "commands" else []
         self._around.append(self._here)
         self._here = _Here(kind=kind, begun=len(self._out), pipeline=list(before))
@@ -233,7 +239,9 @@ class _Reader:
                 self._insert(value)
 
     def _insert(self, text: str) -> None:
-        """What an expansion gives; outside quotes its blanks separate words."""
+        """What an expansion gives; outside quotes its blanks, and what the text put into IFS, separate words."""
+        if not self._here.double and (separators := self._variables.get("IFS")):
+            text = text.translate({ord(c): " " for c in separators[0]})
         if self._here.double or not any(c.isspace() for c in text):
             self._add(text, literal=False)
             return
@@ -277,7 +285,7 @@ class _Reader:
             command.assignments.append(word.text)
             self._variables.set(found.group(1), found.group(3), more=bool(found.group(2)))
             self._made_by(found.group(1), command.inside)
-        elif command.words or here.quoted or word.text not in _KEYWORDS:
+        elif command.words or here.quoted or word.text not in _BEFORE:
             if here.function:
                 self._functions.add(word.text)
                 here.function = False

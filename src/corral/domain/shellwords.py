@@ -25,6 +25,10 @@ class Unreadable(ValueError):
     """A text this lexer cannot follow: unbalanced quotes, nested too deep, too long."""
 
 
+class TooDeep(Unreadable):
+    """Nested or repeated beyond anything people write: no cut into pieces would do it justice."""
+
+
 class Budget:
     """How many characters may still be read for one task, nested and inserted ones included: what keeps the whole check linear."""
 
@@ -34,7 +38,7 @@ class Budget:
     def spend(self, characters: int) -> None:
         self._left -= characters + 1
         if self._left < 0:
-            raise Unreadable("too much nested text")
+            raise TooDeep("too much nested text")
 
 
 class Variables:

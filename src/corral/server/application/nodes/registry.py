@@ -8,7 +8,7 @@ is known here first and written to SQL now and then. So `upsert` keeps the live 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -185,10 +185,11 @@ class Registry:
             behind = [node for node in behind if self._nodes[node].presence is presence]
         return [self._current(self._nodes[node]) for node in behind[:limit]], len(behind) > limit
 
-    def unknown(self, selector: str) -> list[str]:
-        """Ids the selector names that no node has: most often a slip of the pen."""
+    def unknown(self, selector: str, known: Container[str] | None = None) -> list[str]:
+        """Ids the selector names that no node (of `known`) has: most often a slip of the pen."""
         named = [node for leaf in leaves(parse(selector)) if isinstance(leaf, Named) for node in leaf.ids]
-        return [node for node in dict.fromkeys(named) if node not in self._nodes]
+        there: Container[str] = self._nodes if known is None else known
+        return [node for node in dict.fromkeys(named) if node not in there]
 
     def explain(self, selector: str, node: str) -> tuple[bool, list[Judged]]:
         """Whether the selector picks the node, and every clause's own answer. Raises BadSelector, NotFound."""

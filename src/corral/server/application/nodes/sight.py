@@ -54,7 +54,7 @@ class NodeSight:
                 element="selector",
                 hint="see where you may what with: corral can-i --list",
             )
-        return chosen, self._fleet.unknown(selector)
+        return chosen, self._fleet.unknown(selector, allowed)
 
     def explain(self, caller: Caller, selector: str, node: str) -> tuple[bool, list[Judged]]:
         """Raises BadSelector, NotFound."""

@@ -76,6 +76,7 @@ async def test_what_is_outside_is_not_found_whatever_is_asked(fleet: Any) -> Non
     ):
         with pytest.raises(NotFound, match="no such node is enrolled"):
             ask()
+    assert sight.resolve(ANA, "dev-1,prod-1,no-such")[1] == ["prod-1", "no-such"]
     with pytest.raises(NothingMatched):
         sight.resolve(ANA, 'labels["env"] == "prod"')
 

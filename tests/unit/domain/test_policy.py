@@ -119,9 +119,9 @@ def test_whatever_stands_before_it_a_plain_reboot_is_seen(prefix):
     ids=lambda text: f"{text[:6]!r} x {len(text)}",
 )
 def test_no_text_takes_long(text):
-    began = time.perf_counter()
+    began = time.process_time()
     check(CommandSpec(shell=text), DEMO)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 @given(st.text(alphabet="ab*?", max_size=8), st.text(alphabet="ab", max_size=8))

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from corral.domain.errors import NotFound
 from corral.domain.ids import check_object_id
 from corral.domain.rollout_state import TERMINAL, Direction, Rollout, RolloutState, Stage, operation
 from corral.runtime.clock import Clock
@@ -99,7 +100,10 @@ class RolloutListing:
         yield view
         while view.rollout.state not in TERMINAL:
             await self._clock.sleep(LOOK_SECONDS)
-            fresh = await self.get(caller, view.rollout.id)
+            try:
+                fresh = await self.get(caller, view.rollout.id)
+            except NotFound:
+                return  # its last node left the caller's grants
             if fresh != view:
                 view = fresh
                 yield view

@@ -1,5 +1,6 @@
 """What somebody with grants on some nodes sees of rollouts, makes and steers; and whose grants a stage starts with."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -58,6 +59,17 @@ async def test_a_rollout_shows_the_nodes_inside_and_none_is_no_rollout(room):
     ):
         with pytest.raises(NotFound):
             await asked
+
+
+async def test_a_watch_ends_when_the_last_node_leaves_the_grants(room):
+    id_ = await room.create(by=ANA)
+    watched = await room.listing.watch(TWO, id_)
+    assert [node for view in (await anext(watched)).stages for node in view.stage.nodes] == ["n1", "n2"]
+    room.fleet.within = lambda selectors: frozenset()
+    waiting = asyncio.ensure_future(anext(watched, None))
+    await asyncio.sleep(0)
+    await room.wait(1.0)
+    assert await waiting is None
 
 
 async def test_steering_needs_every_node(room):

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,26 +52,32 @@ class Ground:
         return process.returncode or 0, out.decode(), err.decode()
 
 
-@pytest.fixture
-async def ground() -> AsyncIterator[Ground]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[mariadb.MariadbServer]:
     if not mariadb.installed():
         pytest.skip(f"MariaDB is not installed: {mariadb.INSTALL}")
-    with mariadb.running() as server:
-        database = server.database()
-        server.sql(f"create user app identified by 'pw-of-app'; grant all on {database}.* to app")
-        async with Stack.temporary() as stack, RealNode.enrolled(stack, "n1"):
-            await stack.online(1)
-            await stack.fleet.secrets.set("app.pw", "pw-of-app")
-            await stack.fleet.connections.set(
-                "shop",
-                engine="mariadb",
-                host=str(server.socket),
-                database=database,
-                user="app",
-                password_secret="app.pw",
-                options={"review.drop": "warning", "review.call": "error"},
-            )
-            yield Ground(stack, server, database)
+    with mariadb.running() as made:
+        made.sql("create user app identified by 'pw-of-app'")
+        yield made
+
+
+@pytest.fixture
+async def ground(server: mariadb.MariadbServer) -> AsyncIterator[Ground]:
+    database = server.database()
+    server.sql(f"grant all on {database}.* to app")
+    async with Stack.temporary() as stack, RealNode.enrolled(stack, "n1"):
+        await stack.online(1)
+        await stack.fleet.secrets.set("app.pw", "pw-of-app")
+        await stack.fleet.connections.set(
+            "shop",
+            engine="mariadb",
+            host=str(server.socket),
+            database=database,
+            user="app",
+            password_secret="app.pw",
+            options={"review.drop": "warning", "review.call": "error"},
+        )
+        yield Ground(stack, server, database)
 
 
 async def test_a_script_is_split_judged_by_its_connection_and_run_in_order(ground: Ground, tmp_path: Path) -> None:
@@ -105,6 +111,21 @@ async def test_a_script_is_split_judged_by_its_connection_and_run_in_order(groun
     status, out, err = await ground.sql("run", "-t", "n1", "-c", "shop", "--dry-run", "delete from t")
     assert (status, "3 rows would be affected, rolled back" in out) == (0, True), out + err
     assert ground.server.sql(f"select count(*) from {ground.database}.t").strip() == "3"
+
+
+async def test_a_secret_is_bound_as_an_argument_and_masked_in_what_comes_back(ground: Ground) -> None:
+    words = ("run", "-t", "n1", "-c", "shop", "--read-only", "--format", "json", "--arg", "{{ secret.app.pw }}")
+    status, out, err = await ground.sql(*words, "select length(%s) as n")
+    assert status == 0, err
+    assert json.loads(out) == [{"n": len("pw-of-app")}]
+    status, out, err = await ground.sql(*words, "select %s as v")
+    assert status == 0, err
+    assert "pw-of-app" not in out + err
+
+    # in the text it would become SQL after the review: a second person has to agree
+    status, _, err = await ground.sql("run", "-t", "n1", "-c", "shop", "--detach", "select '{{ secret.app.pw }}' as v")
+    assert status == 0, err
+    assert "waits for approval" in err
 
 
 async def test_cancelling_the_job_ends_the_statement_in_the_database(ground: Ground) -> None:

@@ -54,12 +54,12 @@ def _where(root: Any) -> Iterator[Finding]:
         if where is None and not joined:
             yield finding_of("missing_where", f"{verb} without WHERE changes every row")
         elif where is not None and _always(where.this):
-            yield finding_of("missing_where", f"{verb} with a WHERE that is always true changes every row")
+            yield finding_of("missing_where", f"{verb} with a WHERE that looks at no column changes every row or none")
 
 
 def _always(condition: Any) -> bool:
-    """A condition without a column: 1 = 1, true, 'a' = 'a'."""
-    return condition.find(exp.Column, exp.Subquery, exp.Exists, exp.Func, exp.Parameter, exp.Placeholder) is None
+    """A condition that is the same for every row: 1 = 1, true, $1 = 5."""
+    return condition.find(exp.Column, exp.Subquery, exp.Exists, exp.Func) is None
 
 
 def _gone(root: Any) -> Iterator[Finding]:

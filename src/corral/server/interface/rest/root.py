@@ -16,6 +16,7 @@ from corral.server.application.access.room import AccessRoom
 from corral.server.application.ports.access import Caller
 from corral.server.application.system.room import SystemRoom
 from corral.server.interface.rest import auth
+from corral.server.interface.rest.access import claimed
 from corral.server.interface.rest.binding import check_permission
 from corral.server.interface.rest.metrics import CONTENT_TYPE, Metrics
 from corral.server.interface.rest.openapi import Document
@@ -54,24 +55,25 @@ def root_routes(*, document: Document, metrics: Metrics, clock: Clock) -> tuple[
         """Sets the session's cookies and goes to the first page; without a code, the page where one logs in."""
         code = request.query_params.get("code", "")
         if not code:
-            return _file("index.html")
+            return _file("index.html", request)
         try:
             issued = await access.login.login(code=code, token=None, address=caller.address)
         except CorralError as error:
             return Response(_USED_LINK, status_code=error.http_status, media_type="text/html")
+        claimed(request, caller, issued.name)
         secure = request.scope["scheme"] == "https"
         cookies = auth.session_cookies(issued, secure=secure, now=clock.wall())
         return Response("", status_code=303, media_type="text/html", headers={"Location": "/"}, cookies=cookies)
 
-    async def static(file: str) -> Response[bytes]:
-        return _file(file)
+    async def static(file: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _file(file, request)
 
-    async def asset(file: str) -> Response[bytes]:
-        return _file(f"assets/{file}")
+    async def asset(file: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _file(f"assets/{file}", request)
 
-    def page(name: str) -> Callable[[], Response[bytes]]:
-        async def show() -> Response[bytes]:
-            return _file(name)
+    def page(name: str) -> Callable[..., Response[bytes]]:
+        async def show(request: Request[Any, Any, Any]) -> Response[bytes]:
+            return _file(name, request)
 
         show.__name__ = name.partition(".")[0]
         return show  # type: ignore[return-value]  # a coroutine function; the table awaits either kind
@@ -106,8 +108,13 @@ def _local(address: str) -> bool:
         return False
 
 
-def _file(name: str) -> Response[bytes]:
+def _file(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
     found: WebFile | None = web_file(name)
     if found is None:
         raise NotFound(f"cannot show {name[:64]!r}: there is no such file", element="file")
+    if request.headers.get("if-none-match") == found.etag:
+        return Response(b"", status_code=304, media_type=found.media_type, headers=found.headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers = {**found.headers, "Content-Encoding": "gzip"}
+        return Response(found.packed, media_type=found.media_type, headers=headers)
     return Response(found.data, media_type=found.media_type, headers=found.headers)

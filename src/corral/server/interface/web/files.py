@@ -6,6 +6,7 @@ hash of their content, so a browser may keep them for ever. `static` is written 
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ _TYPES: Final = {
 @dataclass(frozen=True)
 class WebFile:
     data: bytes
+    packed: bytes
+    """The same, compressed once for everybody who takes gzip."""
     media_type: str
     etag: str
     hashed: bool = False
@@ -48,7 +51,7 @@ class WebFile:
     @property
     def headers(self) -> dict[str, str]:
         kept = "public, max-age=31536000, immutable" if self.hashed else "no-cache"
-        return {"Cache-Control": kept, "ETag": self.etag}
+        return {"Cache-Control": kept, "ETag": self.etag, "Vary": "Accept-Encoding"}
 
 
 def web_file(name: str) -> WebFile | None:
@@ -72,7 +75,5 @@ def _folder(folder: Traversable, prefix: str) -> Iterator[tuple[str, WebFile]]:
         kind = _TYPES.get("." + entry.name.rpartition(".")[2])
         if kind is not None and entry.is_file():
             data = entry.read_bytes()
-            yield (
-                prefix + entry.name,
-                WebFile(data, kind, f'"{hashlib.sha256(data).hexdigest()[:16]}"', hashed=bool(prefix)),
-            )
+            etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+            yield prefix + entry.name, WebFile(data, gzip.compress(data, mtime=0), kind, etag, hashed=bool(prefix))

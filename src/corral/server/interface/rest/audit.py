@@ -82,6 +82,8 @@ class AuditHook:
         told = {} if about is None or question else dict(about)
         if not (refused or SENSITIVE in told or (route is not None and (route.audit or _is_write(route)))):
             return
+        if method == "GET" and status < 400 and not caller.name:
+            return  # a page that anybody may read: strangers must not fill the record
         details: dict[str, Any] = {}
         if status == 401:
             counted = self._damped(caller.address)

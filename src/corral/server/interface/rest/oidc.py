@@ -7,7 +7,6 @@ browser does not send those along a chain that another site began; so the last s
 from __future__ import annotations
 
 import html
-from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -22,7 +21,7 @@ from corral.server.application.access.room import AccessRoom
 from corral.server.application.access.sessions import Issued
 from corral.server.application.ports.access import Caller
 from corral.server.interface.rest import auth
-from corral.server.interface.rest.binding import CALLER_KEY
+from corral.server.interface.rest.access import claimed
 from corral.server.interface.rest.route import Route
 
 COOKIE: Final = "corral_oidc"
@@ -65,8 +64,7 @@ def oidc_routes(clock: Clock) -> tuple[Route, ...]:
             if port:
                 return _answered(port, gone, error=error.message)
             return _failed(error, gone)
-        scope: Any = request.scope
-        scope[CALLER_KEY] = replace(caller, name=user.name)  # for the audit record: who that was
+        claimed(request, caller, user.name)
         if not isinstance(made, Issued):
             return _answered(port, gone, code=made)
         page = _PAGE.format(

@@ -32,6 +32,16 @@ async def test_a_login_link_works_once_sets_strict_cookies_and_goes_to_the_first
     assert "set-cookie" not in again.headers
 
 
+async def test_a_used_login_link_is_recorded_with_the_name_and_the_bare_page_is_not(stand: Any) -> None:
+    await stand.client.get(f"/login?code={await code(stand)}")
+    stand.client.cookies.clear()
+    for _ in range(5):
+        assert (await stand.client.get("/login")).status_code == 200
+    await stand.client.get("/login?code=wrong")
+    rows = [(entry.actor, entry.status) for entry in stand.db.audit if entry.action == "GET /login"]
+    assert rows == [("admin", 303), ("", 401)]
+
+
 async def test_cookies_are_secure_over_https(stand: Any) -> None:
     answer = await stand.client.get(f"https://corral.test/login?code={await code(stand)}")
     assert all("Secure" in cookie for cookie in answer.headers.get_list("set-cookie"))

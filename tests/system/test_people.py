@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import re
+import select
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -274,3 +277,65 @@ async def test_a_live_view_ends_with_the_access_of_whoever_watches(stack: Stack)
 
 async def _to_the_end(answer: httpx2.Response) -> bytes:
     return b"".join([chunk async for chunk in answer.aiter_bytes()])
+
+
+class Terminal:
+    """A process on a pseudo terminal; what it shows is kept."""
+
+    def __init__(self, person: Person, *words: str) -> None:
+        self.fd, far = pty.openpty()
+        env = {key: value for key, value in os.environ.items() if not key.startswith("CORRAL_")}
+        env |= {"HOME": str(person.home), "CORRAL_URL": person.stack.url, "TERM": "dumb"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "corral", *words],
+            stdin=far,
+            stdout=far,
+            stderr=far,
+            env=env,
+            cwd=person.home,
+            start_new_session=True,
+        )
+        os.close(far)
+        self.shown = ""
+
+    def until(self, text: str) -> None:
+        for _ in range(300):
+            if text in self.shown:
+                return
+            if select.select([self.fd], [], [], 0.1)[0]:
+                self.shown += os.read(self.fd, 65536).decode()
+        raise AssertionError(f"{text!r} was not shown: {self.shown!r}")
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def end(self) -> int:
+        try:
+            while data := os.read(self.fd, 65536):
+                self.shown += data.decode()
+        except OSError:
+            pass  # the other side is closed: that is how a terminal says it
+        os.close(self.fd)
+        return self.process.wait(20)
+
+
+async def test_at_a_terminal_the_password_is_asked_for_and_never_shown(stack: Stack, tmp_path: Path) -> None:
+    await stack.fleet.users.create("ada", password=PASSWORD, roles=["viewer"])
+    ada = person(stack, tmp_path, "ada")
+
+    def logs_in() -> tuple[int, str]:
+        terminal = Terminal(ada, "login", "ada")
+        terminal.until("Password of ada at ")
+        terminal.type(f"{PASSWORD}\n")
+        terminal.until("New password for you: ")  # the one until now was set by somebody else
+        terminal.type(f"{OTHER}\n")
+        terminal.until("The same again: ")
+        terminal.type(f"{OTHER}\n")
+        return terminal.end(), terminal.shown
+
+    status, shown = await asyncio.to_thread(logs_in)
+    assert status == 0, shown
+    assert PASSWORD not in shown
+    assert OTHER not in shown
+    status, out, _ = await ada.types("whoami", "-o", "json")
+    assert (status, json.loads(out)["must_change"]) == (0, False)

@@ -155,6 +155,13 @@ def test_explain_estimates_and_runs_nothing(table: Any) -> None:
     assert count(table) == ROWS
 
 
+def test_explain_takes_arguments_and_is_read_only_too(table: Any) -> None:
+    for read_only in (False, True):
+        ran = table.ok(sql="delete from t where id = %s", arguments=[7], mode="explain", read_only=read_only)
+        assert ran.outcome["statements"][0]["estimate"] == 1
+    assert count(table) == ROWS
+
+
 def test_cancelling_the_task_ends_the_query_in_the_database(my: Any, mariadb_server: Any) -> None:
     running = "select count(*) from information_schema.processlist where info like 'select sleep(600%'"
     process = my.start(sql="select sleep(600)", statement_timeout_seconds=600, deadline=600)

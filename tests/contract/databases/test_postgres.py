@@ -157,6 +157,13 @@ def test_explain_estimates_and_runs_nothing(table: Any) -> None:
     assert count(table) == ROWS
 
 
+def test_explain_takes_arguments_and_is_read_only_too(table: Any) -> None:
+    for read_only in (False, True):
+        ran = table.ok(sql="delete from t where id = $1", arguments=[7], mode="explain", read_only=read_only)
+        assert ran.outcome["statements"][0]["estimate"] == 1
+    assert count(table) == ROWS
+
+
 def test_explain_cannot_be_made_to_run_by_its_text(table: Any) -> None:
     for text in ("analyze delete from t", "(analyze) delete from t"):
         table.run(sql=text, mode="explain")

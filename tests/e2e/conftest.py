@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-headless-shell")
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,6 +135,24 @@ class Watched:
     expected: list[str] = field(default_factory=list)
     """Patterns of console errors the test provokes itself."""
 
+    def watch(self, page: Page, url: str) -> None:
+        def dialog(shown: Dialog) -> None:
+            self.dialogs.append(shown.message)
+            shown.dismiss()
+
+        def console(message: ConsoleMessage) -> None:
+            if message.type == "error":
+                self.errors.append(message.text)
+
+        def request(sent: Request) -> None:
+            if not sent.url.startswith((url, "blob:" + url)):
+                self.foreign.append(sent.url)
+
+        page.on("dialog", dialog)
+        page.on("console", console)
+        page.on("request", request)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
     def check(self, page: Page) -> None:
         assert self.dialogs == []
         assert self.foreign == []
@@ -169,13 +187,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
             f"localStorage.getItem('corral.language') ?? localStorage.setItem('corral.language', '{language}');"
         )
         page, watched = context.new_page(), Watched()
-        page.on("dialog", lambda dialog: (watched.dialogs.append(dialog.message), dialog.dismiss()))
-        page.on("pageerror", lambda error: watched.errors.append(str(error)))
-        page.on("console", lambda message: watched.errors.append(message.text) if message.type == "error" else None)
-        page.on(
-            "request",
-            lambda request: None if request.url.startswith(site.url) else watched.foreign.append(request.url),
-        )
+        watched.watch(page, site.url)
         if logged_in:
             code = site.call("POST", "/login-codes", {})["code"]
             page.goto(f"{site.url}/login?code={code}")

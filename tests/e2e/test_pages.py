@@ -19,6 +19,13 @@ PAGES = {
     "/run?target=node-*&command=uptime": "Run",
     "/jobs": "Jobs",
     "/rollouts": "Rollouts",
+    "/files": "Files",
+    "/access": "Access",
+    "/access/users": "Access",
+    "/access/roles": "Access",
+    "/access/tokens": "Access",
+    "/access/policy": "Access",
+    "/access/audit": "Access",
 }
 
 

@@ -1,0 +1,163 @@
+"""What changes by itself: an empty fleet that turns green, output that outruns the eye, a line that breaks, five thousand cells."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+if TYPE_CHECKING:
+    from conftest import Open, Site
+
+
+def test_an_empty_fleet_shows_the_command_that_enrols_and_turns_green(
+    empty_site: Site, open_page: Open, tmp_path: Path
+) -> None:
+    page, _ = open_page(empty_site, "/")
+    button = page.get_by_role("button", name=re.compile("token|command", re.IGNORECASE)).first
+    button.click()
+    command = page.get_by_text(re.compile("^corral agent enroll"))
+    expect(command).to_contain_text("--token")
+    words = shlex.split(command.inner_text())[1:]
+    options = ["--state", str(tmp_path / "node"), "--id", "first-node"]
+    done = subprocess.run(
+        [sys.executable, "-m", "corral", *words, *options], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    expect(page.get_by_text("first-node").or_(page.locator("canvas"))).to_be_visible(timeout=20_000)
+
+
+class Line:
+    """A way to the server that can be cut."""
+
+    def __init__(self, to: int) -> None:
+        self._to = to
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        for end in self._open:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._open.clear()
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._to))
+                self._open += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _carry(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
+def test_a_broken_line_is_taken_up_where_it_was(site: Site, open_page: Open) -> None:
+    shell = "for i in $(seq 1 12); do echo step $i; sleep 1; done"
+    job = str(site.call("POST", "/jobs", {"target": "node-1", "shell": shell})["job"])
+    line = Line(int(site.url.rpartition(":")[2]))
+    near = replace(site, url=f"http://127.0.0.1:{line.port}")
+    page, watched = open_page(near, f"/jobs/{job}?node=node-1")
+    watched.expected.append("ERR_")
+    resumed: list[str] = []
+    page.on("request", lambda sent: resumed.append(sent.headers.get("last-event-id", "")))
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("step 2")
+    line.cut()
+    expect(log).to_contain_text("step 12", timeout=40_000)
+    rows = [row for row in log.locator(".log-row").all_text_contents() if row.startswith("step")]
+    assert rows == [f"step {n}" for n in range(1, 13)]
+    assert [last for last in resumed if last.isdigit()], "the stream was not continued by its id"
+    line.close()
+
+
+@pytest.mark.slow
+def test_a_flood_of_output_is_kept_up_with_in_bounded_memory(site: Site, open_page: Open) -> None:
+    line = "the quick brown fox jumps over the lazy dog"
+    shell = f"for i in $(seq 1 3000); do echo $i {line}; [ $((i % 20)) = 0 ] && sleep 0.1; done; true"
+    job = str(site.call("POST", "/jobs", {"target": "node-*", "shell": shell, "concurrency": 3})["job"])
+    page, _ = open_page(site, f"/jobs/{job}?node=node-1")
+    expect(page.get_by_role("log")).to_contain_text("3000 the quick", timeout=90_000)
+    worst = page.evaluate(
+        "() => new Promise((done) => { const took = []; let last = performance.now(); const tick = (now) => {"
+        " took.push(now - last); last = now;"
+        " took.length < 60 ? requestAnimationFrame(tick) : done(Math.max(...took)); };"
+        " requestAnimationFrame(tick); })"
+    )
+    assert worst < 500
+    assert page.locator(".log-row").count() < 300
+    expect(page.get_by_label("Result of 3 nodes")).to_be_visible(timeout=30_000)
+
+
+def five_thousand(node: dict[str, Any]) -> list[dict[str, Any]]:
+    racks = [f"r{number:02}" for number in range(40)]
+    return [
+        {
+            **node,
+            "id": f"cell-{number:05}",
+            "labels": {"rack": racks[number % 40]},
+            "presence": "offline" if number % 50 == 0 else "online",
+        }
+        for number in range(5000)
+    ]
+
+
+def test_five_thousand_cells_are_drawn_within_a_frame_or_two(site: Site, open_page: Open) -> None:
+    """The only answer that is made up here: five thousand nodes are not to be had on the machine of a test."""
+    nodes = five_thousand(site.call("GET", "/nodes/sim-00001"))
+    page, _ = open_page(site, "/")
+
+    def answer(route: Route) -> None:
+        found = re.search(r"cursor=(\d+)", route.request.url)
+        begin = int(found.group(1)) if found else 0
+        following = str(begin + 1000) if begin + 1000 < len(nodes) else None
+        body = {"data": nodes[begin : begin + 1000], "code": 0, "message": "ok", "timestamp": "", "next": following}
+        route.fulfill(status=200, content_type="application/json", body=json.dumps(body))
+
+    page.route(re.compile(r"/api/v1/nodes(\?.*)?$"), answer)
+    page.goto(f"{site.url}/nodes?view=picture&group=rack")
+    expect(page.get_by_text("5000 nodes").or_(page.get_by_text("5,000 nodes")).first).to_be_visible()
+    took = hover(page)
+    print(f"5000 cells: {took}")
+    assert took["median"] < 50
+
+
+def hover(page: Page) -> dict[str, float]:
+    """Moves over the picture, which draws it anew each time; milliseconds of script a frame."""
+    box = page.locator("canvas").first.bounding_box()
+    assert box is not None
+    page.evaluate(
+        "() => { window.__took = []; const real = window.requestAnimationFrame.bind(window);"
+        " window.requestAnimationFrame = (act) => real((now) => { const from = performance.now(); act(now);"
+        " window.__took.push(performance.now() - from); }); }"
+    )
+    for step in range(60):
+        page.mouse.move(box["x"] + 10 + step * 9, box["y"] + 40 + (step * 37) % max(60, int(box["height"]) - 60))
+        page.wait_for_timeout(16)
+    took = sorted(page.evaluate("window.__took"))
+    assert len(took) >= 10
+    return {"median": took[len(took) // 2], "worst": took[-1]}

@@ -195,6 +195,7 @@ def canned():
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *request: None  # a client that was cancelled hangs up
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     made.connection = lambda **more: {

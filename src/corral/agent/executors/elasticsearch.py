@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from corral.agent.executors.contract import Failed, Request, emit, main, on_cancel, result
+from corral.agent.executors.fitting import fitting
 from corral.agent.executors.httpwire import Answer
 from corral.agent.executors.restconn import decoded, service_of
 from corral.domain.executors.elasticsearch import KIND, changes
@@ -119,7 +120,7 @@ class Work:
                     str(row.get(name) or "-") for name in ("index", "health", "status", "docs.count", "store.size")
                 )
             )
-        self._report(count=len(rows), indices=[str(row.get("index")) for row in rows[:500]])
+        self._report(count=len(rows), indices=fitting([str(row.get("index")) for row in rows]))
 
     def _do_health(self) -> None:
         found = self._call("GET", "/_cluster/health")

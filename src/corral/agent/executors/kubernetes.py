@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from corral.agent.executors.contract import Failed, Request, emit, main, result
+from corral.agent.executors.fitting import fitting
 from corral.agent.executors.kubeapi import (
     AS_TABLE,
     MERGE_PATCH,
@@ -31,7 +32,6 @@ from corral.agent.executors.websocket import Refused, WebSocket
 from corral.domain.executors.kubernetes import KIND, RESTARTABLE
 from corral.runtime.clock import SystemClock, iso
 
-ROWS_MAX: Final = 300
 POLL_SECONDS: Final = 1.0
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
 """kubectl's own word, so that both take each other's restarts for what they are."""
@@ -71,7 +71,7 @@ class Work:
                 "operation": self._params["operation"],
                 "count": len(self.rows),
                 "changed": sum(row["outcome"] != "unchanged" for row in self.rows if row["outcome"] != "read"),
-                "objects": self.rows[:ROWS_MAX],
+                "objects": fitting(self.rows),
                 **self._more,
             }
         )

@@ -131,6 +131,9 @@ def parse_url(text: str, element: str = "params.url", *, names: Sequence[str] = 
 
 def refusal(address: Address, rules: AddressRules) -> str:
     """Why no request may go to `address`; empty when it may."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        # no way to an IPv4 address but the address itself in longer writing
+        address = address.ipv4_mapped
     every = {address, *_embedded(address)}
     if any(each in network for each in every for network in rules.deny):
         return "in a network that this task rules out"
@@ -175,7 +178,7 @@ def _embedded(address: Address) -> set[Address]:
     if isinstance(address, ipaddress.IPv4Address):
         return set()
     number = int(address)
-    found: set[Address | None] = {address.ipv4_mapped, address.sixtofour}
+    found: set[Address | None] = {address.sixtofour}
     if address.teredo is not None:
         found |= set(address.teredo)
     if address in _NAT64 or (address in _COMPATIBLE and number > 1):

@@ -79,6 +79,7 @@ def test_the_node_allows_and_a_task_only_narrows():
     own = parse_networks(["127.0.0.1"], "x")
     ten = parse_networks(["10.0.0.0/8"], "x")
     assert refusal(ADDRESS("127.0.0.1"), AddressRules(allow=own)) == ""
+    assert refusal(ADDRESS("::ffff:127.0.0.1"), AddressRules(allow=own)) == ""
     assert refusal(ADDRESS("127.0.0.2"), AddressRules(allow=own)) == "the node itself"
     assert "outside" in refusal(ADDRESS("8.8.8.8"), AddressRules(only=ten))
     assert refusal(ADDRESS("10.2.3.4"), AddressRules(only=ten)) == ""

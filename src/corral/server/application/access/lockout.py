@@ -2,11 +2,13 @@
 
 An attempt is counted before it is looked at, so that a hundred guesses at once are a hundred; success takes it back. While a key is
 locked nothing it offers is looked at and nothing is counted: nobody is kept out for longer than the longest lock by somebody who
-goes on knocking. Sessions and API tokens that exist are not touched.
+goes on knocking. Sessions and API tokens that exist are not touched. Who is locked is remembered here for some seconds: a flood at
+the door costs no transaction.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -20,6 +22,8 @@ LONGEST_SECONDS: Final = 900.0
 FORGET_SECONDS: Final = 3600.0
 _SWEEP_SECONDS: Final = 300.0
 _DOUBLINGS_MAX: Final = 20
+_REMEMBER_SECONDS: Final = 5.0
+_REMEMBERED_MAX: Final = 10_000
 ADDRESS_FACTOR: Final = 4
 """Behind one address there may be an office."""
 
@@ -40,17 +44,23 @@ class Lockout:
         self._clock = clock
         self._patience = patience or Patience()
         self._swept = clock.monotonic()
+        self._refused: dict[str, tuple[float, float]] = {}
+        """Key → how long we go by it, and until when it is locked."""
 
     async def begin(self, *, address: str, name: str = "") -> None:
         """Raises TooMany while the name or the address is locked."""
-        await self._sweep()
         now = self._clock.wall()
         limits = self._limits(address, name)
+        known_for, until = max(self._refused.get(key, (0.0, 0.0)) for key in limits)
+        if now < known_for <= now + _REMEMBER_SECONDS:
+            raise locked(until - now)
+        await self._sweep()
 
         def count(known: Mapping[str, Attempts]) -> Mapping[str, Attempts]:
-            until = max((found.until for found in known.values()), default=0.0)
-            if until > now:
-                raise locked(until - now)
+            key, found = max(known.items(), key=lambda item: item[1].until)
+            if found.until > now:
+                self._remember(key, (min(found.until, now + _REMEMBER_SECONDS), found.until))
+                raise locked(found.until - now)
             return {
                 key: counted(known.get(key, Attempts()), now=now, limit=limit, patience=self._patience)
                 for key, limit in limits.items()
@@ -80,7 +90,13 @@ class Lockout:
 
         await self._store.update(sorted(self._limits(address, name)), back)
 
+    def _remember(self, key: str, until: tuple[float, float]) -> None:
+        if len(self._refused) >= _REMEMBERED_MAX:
+            self._refused.clear()
+        self._refused[key] = until
+
     def _limits(self, address: str, name: str) -> Mapping[str, int]:
+        address = network(address)
         attempts = self._patience.attempts
         if not name:
             return {f"link:{address}"[:160]: attempts}
@@ -91,6 +107,19 @@ class Lockout:
         if now - self._swept > _SWEEP_SECONDS:
             self._swept = now
             await self._store.drop_before(self._clock.now() - timedelta(seconds=FORGET_SECONDS))
+
+
+def network(address: str) -> str:
+    """Whoever has one IPv6 address has as many as he likes: they are counted by /64."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(known, ipaddress.IPv6Address):
+        if known.ipv4_mapped is not None:
+            return str(known.ipv4_mapped)
+        return str(ipaddress.ip_network((known, 64), strict=False))
+    return address
 
 
 def counted(found: Attempts, *, now: float, limit: int, patience: Patience) -> Attempts:

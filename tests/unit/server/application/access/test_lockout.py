@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from corral.domain.errors import TooMany
@@ -11,6 +13,7 @@ from corral.server.application.access.lockout import (
     LONGEST_SECONDS,
     Lockout,
     Patience,
+    network,
 )
 from corral.testing.clock import FakeClock
 from corral.testing.people_stores import MemoryAttemptStore
@@ -121,3 +124,40 @@ async def test_what_somebody_types_as_a_name_is_a_bounded_key_of_its_own(name: s
     await door.knock(name)
     assert all(len(key) <= 160 for key in door.store.rows)
     assert await door.opens("ada")
+
+
+async def test_a_flood_at_a_locked_door_costs_no_transaction_and_the_lock_still_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    door = Door()
+    for _ in range(4):
+        await door.knock()
+    asked = 0
+    real = door.store.update
+
+    async def update(*words: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await real(*words)
+
+    monkeypatch.setattr(door.store, "update", update)
+    for _ in range(1000):
+        assert not await door.knock()
+    assert asked == 0
+    with pytest.raises(TooMany, match="locked for 31 s"):
+        await door.lockout.begin(address=HERE, name="ada")
+    for _ in range(29):
+        door.wait(1)
+        assert not await door.knock()
+    assert 0 < asked < 10
+    door.wait(1)
+    assert await door.knock()
+
+
+async def test_the_addresses_of_one_ipv6_network_are_one() -> None:
+    door = Door()
+    looked_at = sum([await door.knock(f"name-{n}", f"2001:db8:0:1::{n:x}") for n in range(40)])
+    assert looked_at == 3 * ADDRESS_FACTOR
+    assert await door.knock("somebody", "2001:db8:0:2::1")
+    assert network("::ffff:192.0.2.7") == network("192.0.2.7") == "192.0.2.7"
+    assert network("unix:/run/corral.sock") == "unix:/run/corral.sock"

@@ -1,5 +1,5 @@
 // Moments and sizes in the reader's language. Relative, with the exact moment on hover.
-import { useEffect, useState } from "react";
+import { useSyncExternalStore } from "react";
 import { useTranslation } from "react-i18next";
 
 const STEPS: readonly [number, Intl.RelativeTimeFormatUnit][] = [
@@ -34,13 +34,38 @@ export function When({ at }: { at: string | null | undefined }) {
   );
 }
 
+/** One clock for everything with the same step: a table of a thousand moments costs one timer. */
+class Ticker {
+  private now = Date.now();
+  private timer: ReturnType<typeof setInterval> | null = null;
+  private readonly listeners = new Set<() => void>();
+
+  constructor(private readonly every: number) {}
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    if (this.timer === null) this.now = Date.now();
+    this.timer ??= setInterval(() => {
+      this.now = Date.now();
+      for (const one of this.listeners) one();
+    }, this.every);
+    return () => {
+      this.listeners.delete(listener);
+      if (this.listeners.size > 0 || this.timer === null) return;
+      clearInterval(this.timer);
+      this.timer = null;
+    };
+  };
+
+  read = (): number => this.now;
+}
+
+const TICKERS = new Map<number, Ticker>();
+
 export function useNow(every: number): number {
-  const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), every);
-    return () => clearInterval(timer);
-  }, [every]);
-  return now;
+  const ticker = TICKERS.get(every) ?? new Ticker(every);
+  TICKERS.set(every, ticker);
+  return useSyncExternalStore(ticker.subscribe, ticker.read);
 }
 
 export function duration(seconds: number): string {

@@ -127,14 +127,15 @@ function Tasks({ node }: { node: string }) {
       ) : rows.length === 0 ? (
         <p className="muted">{pending ? t("kit.loading") : t("node.no_tasks")}</p>
       ) : (
-        <table>
+        <div className="scroll">
+        <table className="fit">
           <tbody>
             {rows.map(({ job, task }) => (
               <tr key={job.job}>
                 <td>
                   <State state={task.state} />
                 </td>
-                <td className="cut mono">
+                <td className="cut mono" style={{ minWidth: 120 }}>
                   <Link to={`/jobs/${job.job}?node=${encodeURIComponent(node)}`}>{job.name || job.command}</Link>
                 </td>
                 <td className="muted">{task.exit_code === null ? "" : t("node.exit", { code: task.exit_code })}</td>
@@ -146,6 +147,7 @@ function Tasks({ node }: { node: string }) {
             ))}
           </tbody>
         </table>
+        </div>
       )}
     </section>
   );

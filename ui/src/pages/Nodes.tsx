@@ -1,6 +1,6 @@
 // The fleet as a list: a selector in the address, the server's word on it, a table that stays fast at thousands of rows.
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useCallback, useRef } from "react";
+import { memo, useCallback, useMemo, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
 import { Problem } from "../api/client";
@@ -18,6 +18,7 @@ export function Nodes() {
   const [address, set] = useAddress({ selector: "", presence: "", view: "table", group: "", colour: "presence" });
   const live = useLiveNodes();
   const nodes = useNodes(address.selector, address.presence);
+  const offered = useMemo(() => words(nodes.data ?? []), [nodes.data]);
   const change = useCallback((selector: string) => set({ selector }), [set]);
   const wrong = nodes.isError;
   const badSelector = nodes.error instanceof Problem && nodes.error.status === 400;
@@ -35,7 +36,7 @@ export function Nodes() {
           error={nodes.error}
           label={t("nodes.selector")}
           placeholder={t("nodes.selector_example")}
-          words={words(nodes.data ?? [])}
+          words={offered}
         />
         <select
           value={address.presence}
@@ -133,7 +134,7 @@ function Table({ nodes }: { nodes: NodeView[] }) {
   );
 }
 
-function Row({ node }: { node: NodeView }) {
+const Row = memo(function Row({ node }: { node: NodeView }) {
   const { t } = useTranslation();
   const facts = node.facts;
   const load = typeof facts["load1"] === "number" ? facts["load1"].toFixed(2) : "–";
@@ -164,7 +165,7 @@ function Row({ node }: { node: NodeView }) {
       </td>
     </tr>
   );
-}
+});
 
 function running(node: NodeView): string {
   const vitals = node.vitals ?? {};

@@ -1,7 +1,7 @@
 // Around every page: where one can go, the palette, the keys, who one is.
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { NavLink, Outlet, useNavigate } from "react-router";
+import { NavLink, Outlet, useLocation, useNavigate } from "react-router";
 import { useLogout, useMe } from "../data/session";
 import { LANGUAGES, speak, type Language } from "../i18n";
 import { KeySheet } from "./KeySheet";
@@ -18,9 +18,12 @@ export function Shell() {
   const [open, setOpen] = useState<"" | "palette" | "keys">("");
   const [look, setLook] = useState<Theme>(theme);
   useKeys({ go: (path) => void navigate(path), palette: () => setOpen("palette"), sheet: () => setOpen("keys") });
+  const { pathname } = useLocation();
   useEffect(() => {
-    document.title = "Corral";
-  }, []);
+    const [first = "", second = ""] = pathname.split("/").slice(1);
+    const place = PLACES.find(({ path }) => path === `/${first}`);
+    document.title = [second && decodeURIComponent(second), place ? t(`place.${place.name}`) : "", "Corral"].filter(Boolean).join(" · ");
+  }, [pathname, t]);
   return (
     <div className="shell">
       <nav className="side" aria-label={t("shell.navigation")}>

@@ -12,6 +12,7 @@ import asyncio
 import json
 import re
 import sys
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -36,13 +37,20 @@ from corral.testing.stores import MemoryDatabase, MemoryIdempotencyStore
 NOBODY: Final = "nobody"
 SOME: Final = "admin of some nodes"
 ASKING: Final = (NOBODY, *READY, SOME)
-ROOMS: Final = (
-    "nodes", "simulated", "jobs", "files", "rollouts", "access", "system", "roles", "secrets", "connections",
-    "sql_review", "policies", "approvals", "audit",
-)  # fmt: skip
 BEGIN: Final = "<!-- routes -->"
 END: Final = "<!-- end routes -->"
 Matrix = Mapping[str, Mapping[str, int | str]]
+
+
+def room_names(routes: Sequence[Route] = ROUTES) -> Sequence[str]:
+    """What handlers call their rooms: the parameters that are objects of the application."""
+    found: dict[str, None] = {}
+    for route in routes:
+        for name, kind in typing.get_type_hints(route.handler).items():
+            if getattr(kind, "__module__", "").startswith("corral.server.application.") and kind is not Caller:
+                found[name] = None
+    found.pop("return", None)
+    return tuple(found)
 
 
 class Nothing:
@@ -78,7 +86,7 @@ def table_app() -> ASGIApp:
         clock=SystemClock(),
         limits=Limits(requests_per_second=0),
     )
-    return asgi({name: Nothing() for name in ROOMS}, routes=ROUTES, frame=frame)
+    return asgi({name: Nothing() for name in room_names()}, routes=ROUTES, frame=frame)
 
 
 async def status(app: ASGIApp, route: Route, bearer: str | None) -> int:

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 
 from corral.server.interface.rest.openapi import Document
 from corral.server.interface.rest.table import ROUTES
+from corral.testing.role_matrix import room_names
 from corral.testing.stack import Stack
 
 EXAMPLES = int(os.environ.get("CORRAL_TEST_EXAMPLES", "15"))
@@ -75,12 +76,10 @@ def server() -> Iterator[Running]:
         thread.join(START_SECONDS)
 
 
-ROOMS: dict[str, Any] = {
-    name: object() for name in ("nodes", "jobs", "files", "rollouts", "access", "system", "simulated")
-}
+ROOMS: dict[str, Any] = {name: object() for name in room_names()}
 SCHEMA = schemathesis.openapi.from_dict(json.loads(Document(ROUTES, ROOMS, version="test").json()))
-# Streams do not end by themselves, and logging in or out changes who the test is.
-LEFT_OUT = ("/events", "/output", "/login", "/logout", "/refresh")
+# Streams of events are no documents, most do not end by themselves, and logging in or out changes who the test is.
+LEFT_OUT = ("/events", "/output", "/verify", "/login", "/logout", "/refresh")
 OPERATIONS = [found.ok() for found in SCHEMA.get_all_operations() if not found.ok().path.endswith(LEFT_OUT)]
 
 

@@ -16,6 +16,7 @@ from corral.server.interface.rest.api import build
 from corral.server.interface.rest.openapi import Document, operation_id
 from corral.server.interface.rest.routing import PREFIX, RouteIndex, litestar_path
 from corral.server.interface.rest.table import ROUTES
+from corral.testing.role_matrix import room_names
 
 PUBLIC = {
     ("GET", "/login"),
@@ -25,7 +26,7 @@ PUBLIC = {
     ("POST", "/enroll/challenge"),
     ("POST", "/enroll/renew"),
 }
-ROOMS: dict[str, Any] = {name: object() for name in ("nodes", "jobs", "files", "access", "system", "simulated")}
+ROOMS: dict[str, Any] = {name: object() for name in room_names()}
 IDS = [f"{route.method} {route.template}" for route in ROUTES]
 
 

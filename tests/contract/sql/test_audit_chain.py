@@ -331,6 +331,29 @@ async def test_a_history_of_a_thief_s_own_is_told_by_the_head_that_was_kept_outs
     assert await bench.found() == (Fault.FORGED, 10)
 
 
+async def test_an_older_copy_of_the_database_is_noticed_until_somebody_says_that_he_knows(
+    bench: Bench, tmp_path: Path
+) -> None:
+    await bench.fill(10)
+    await bench.sealer.step()
+    await bench.run("update audit_checkpoints set kept = true")
+    await bench.fill(5, since=10)
+    await bench.sealer.step()
+    await bench.unguard()
+    await bench.run("delete from audit where id > 10")
+    await bench.run("delete from audit_chain where sequence > 10")
+    await bench.run("delete from audit_checkpoints where sequence > 10")
+    await bench.fill(1, since=20)
+    with pytest.raises(Conflict, match="signed up to 15 by this server, and ends at 10"):
+        await bench.sealer.step()
+    assert await bench.found() == (Fault.TAIL_CUT, 11)
+    (tmp_path / "audit-head.json").unlink()
+    assert await bench.sealer.step() == 1
+    assert (await bench.verdict()).found is None
+    kept = HeadFile(tmp_path / "audit-head.json").load()
+    assert kept is not None and kept.sequence == 11
+
+
 async def test_two_servers_never_fork_the_chain(bench: Bench) -> None:
     await bench.fill(200)
     other = Sealer(

@@ -31,6 +31,7 @@ _OURS: Final = (
     "engine",
     "admin.token",
     "corral.toml",
+    "audit-head.json",
     RESTORED,
 )
 _STAGING: Final = ".restore"

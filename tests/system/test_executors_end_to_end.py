@@ -60,6 +60,10 @@ class Ground:
     stack: Stack
     calls: Path
 
+    async def run(self, *words: str) -> tuple[int, str, str]:
+        """A task; --wait, because on a busy machine a node may seem away for a moment."""
+        return await self.cli(*words, "--wait")
+
     async def cli(self, *words: str) -> tuple[int, str, str]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "corral", *words),
@@ -94,27 +98,27 @@ async def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 async def test_http_service_and_search_go_all_the_way(ground: Ground, web: http.server.ThreadingHTTPServer) -> None:
     url = f"http://127.0.0.1:{web.server_address[1]}/health"
-    status, out, err = await ground.cli("http", url, "-t", "n1", "--assert", '$.status == "up"')
+    status, out, err = await ground.run("http", url, "-t", "n1", "--assert", '$.status == "up"')
     assert (status, out) == (0, '200 OK\n{"status": "up", "path": "/health"}\n'), err
-    status, out, err = await ground.cli("http", url, "-t", "n1", "--assert", '$.status == "down"', "-o", "json")
+    status, out, err = await ground.run("http", url, "-t", "n1", "--assert", '$.status == "down"', "-o", "json")
     assert status == 1
     task = json.loads(out)["tasks"][0]
     assert task["state"] == "failed"
     assert '$.status is "up", expected "down"' in task["stderr"]
 
     await ground.stack.fleet.secrets.set("api", "s3cret-value")
-    status, out, err = await ground.cli("http", url, "-t", "n1", "-H", "Authorization: Bearer {{ secret.api }}")
+    status, out, err = await ground.run("http", url, "-t", "n1", "-H", "Authorization: Bearer {{ secret.api }}")
     assert status == 0, err
     assert web.seen[-1] == "Bearer s3cret-value"  # type: ignore[attr-defined]  # set above
 
-    status, out, err = await ground.cli("http", "http://127.0.0.2:1/", "-t", "n1")
+    status, out, err = await ground.run("http", "http://127.0.0.2:1/", "-t", "n1")
     assert status == 1
     assert "127.0.0.2 is the node itself" in out + err
-    status, out, err = await ground.cli("http", "http://2130706433/", "-t", "n1")
+    status, out, err = await ground.run("http", "http://2130706433/", "-t", "n1")
     assert status == 2
     assert "is neither a name nor four decimal numbers" in err
 
-    status, out, err = await ground.cli(*words("task run service -t n1 -p action=restart -p unit=nginx"))
+    status, out, err = await ground.run(*words("task run service -t n1 -p action=restart -p unit=nginx"))
     assert (status, out) == (0, "nginx.service: active (running), enabled\n"), err
     assert "restart -- nginx.service" in ground.calls.read_text()
 
@@ -124,10 +128,10 @@ async def test_http_service_and_search_go_all_the_way(ground: Ground, web: http.
             first = words(
                 "task run elasticsearch -t n1 --connection logs -p index=logs -p refresh=true -p operation=index"
             )
-            status, out, err = await ground.cli(*first, "-p", 'document={"level": "error"}')
+            status, out, err = await ground.run(*first, "-p", 'document={"level": "error"}')
             assert status == 0, err
             first = words("task run elasticsearch -t n1 --connection logs -p index=logs -p operation=count")
-            status, out, err = await ground.cli(*first, "-p", 'query={"match": {"level": "error"}}')
+            status, out, err = await ground.run(*first, "-p", 'query={"match": {"level": "error"}}')
             assert (status, out) == (0, "1\n"), err
 
 

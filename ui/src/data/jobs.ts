@@ -87,3 +87,9 @@ export function useRecentResults(wanted: boolean, count = 8) {
   }, [details.jobs]);
   return { results, pending: wanted && (list.isPending || details.pending), error: list.error };
 }
+
+/** The state of each node's newest task, out of the last jobs. */
+export function useLastStates(wanted: boolean): ReadonlyMap<string, string> {
+  const { results } = useRecentResults(wanted);
+  return useMemo(() => new Map([...results].flatMap(([node, [newest]]) => (newest ? [[node, newest.task.state] as const] : []))), [results]);
+}

@@ -44,6 +44,7 @@ export const STATES: Record<string, { tone: Tone; letter: string }> = {
   calm: { tone: "good", letter: "C" },
   loaded: { tone: "warn", letter: "L" },
   overloaded: { tone: "bad", letter: "!" },
+  no_result: { tone: "idle", letter: "–" },
   no_load: { tone: "idle", letter: "?" },
 };
 

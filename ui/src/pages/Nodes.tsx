@@ -5,7 +5,9 @@ import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
 import { Problem } from "../api/client";
 import type { NodeView } from "../api/types";
+import { useLastStates } from "../data/jobs";
 import { useLiveNodes, useNodes } from "../data/nodes";
+import { useMay } from "../data/session";
 import { Asked, Empty, Trouble } from "../kit/asked";
 import { SelectorField } from "../kit/selector";
 import { State } from "../kit/states";
@@ -85,9 +87,12 @@ export function Nodes() {
 function Picture(props: { nodes: NodeView[]; group: string; colour: string; set: (next: Record<string, string>) => void }) {
   const navigate = useNavigate();
   const grouping = useGrouping(props.nodes);
+  const readable = useMay("exec.read");
+  const results = useLastStates(readable && props.colour === "result");
   return (
     <div className="panel">
       <Fleet
+        results={readable ? results : undefined}
         nodes={props.nodes}
         group={props.group}
         colour={props.colour}

@@ -3,7 +3,7 @@ import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
 import type { JobView } from "../api/types";
 import { useRecentAudit } from "../data/audit";
-import { useJobs } from "../data/jobs";
+import { useJobs, useLastStates } from "../data/jobs";
 import { useLiveNodes, useNodes } from "../data/nodes";
 import { useRollouts } from "../data/rollouts";
 import { useMay } from "../data/session";
@@ -15,6 +15,8 @@ import { Fleet, useGrouping } from "../pictures/Fleet";
 import { FirstNode } from "./overview/FirstNode";
 
 const SHOWN = 6;
+/** What changes something; not coming and going. */
+const CHANGES = /^(?!GET |POST \/(login|refresh|logout|login-codes)$)/;
 const HOUR_MS = 3_600_000;
 
 export function Overview() {
@@ -53,6 +55,8 @@ function Picture({ nodes }: { nodes: NonNullable<ReturnType<typeof useNodes>["da
   const navigate = useNavigate();
   const [address, set] = useAddress({ group: "", colour: "presence" });
   const groups = useGrouping(nodes);
+  const readable = useMay("exec.read");
+  const results = useLastStates(readable && address.colour === "result");
   const online = nodes.filter((node) => node.presence === "online").length;
   const down = nodes.filter((node) => node.presence === "online" && node.worker === "down").length;
   const running = nodes.reduce((sum, node) => sum + Number(node.vitals?.["running"] ?? 0), 0);
@@ -74,6 +78,7 @@ function Picture({ nodes }: { nodes: NonNullable<ReturnType<typeof useNodes>["da
         ))}
       </div>
       <Fleet
+        results={readable ? results : undefined}
         nodes={nodes}
         group={address.group}
         colour={address.colour}
@@ -166,7 +171,7 @@ function Changes() {
   const allowed = useMay("audit.read");
   const audit = useRecentAudit(allowed);
   const now = useNow(30_000);
-  const rows = (audit.data ?? []).filter((entry) => entry.at && now - Date.parse(entry.at) < HOUR_MS && !entry.action.startsWith("GET "));
+  const rows = (audit.data ?? []).filter((entry) => entry.at && now - Date.parse(entry.at) < HOUR_MS && CHANGES.test(entry.action));
   return (
     <section className="panel">
       <h2>

@@ -6,6 +6,8 @@ import { look } from "../kit/states";
 import { Cells } from "./Cells";
 
 interface Props {
+  /** The newest task of each node, for the colour "result". */
+  results?: ReadonlyMap<string, string> | undefined;
   nodes: readonly NodeView[];
   group: string;
   colour: string;
@@ -32,16 +34,16 @@ export function useGrouping(nodes: readonly NodeView[]): string[] {
   }, [nodes]);
 }
 
-export function Fleet({ nodes, group, colour, groups, onGroup, onColour, onOpen }: Props) {
+export function Fleet({ results, nodes, group, colour, groups, onGroup, onColour, onOpen }: Props) {
   const { t } = useTranslation();
   const byId = useMemo(() => new Map(nodes.map((node) => [node.id, node])), [nodes]);
   const parts = useMemo(() => grouped(nodes, group), [nodes, group]);
-  const stateOf = useCallback((id: string) => shade(byId.get(id), colour), [byId, colour]);
+  const stateOf = useCallback((id: string) => (colour === "result" ? (results?.get(id) ?? "no_result") : shade(byId.get(id), colour)), [byId, colour, results]);
   const counts = useMemo(() => {
     const found = new Map<string, number>();
-    for (const node of nodes) found.set(shade(node, colour), (found.get(shade(node, colour)) ?? 0) + 1);
+    for (const node of nodes) found.set(stateOf(node.id), (found.get(stateOf(node.id)) ?? 0) + 1);
     return [...found].sort((a, b) => b[1] - a[1]);
-  }, [nodes, colour]);
+  }, [nodes, stateOf]);
   return (
     <div className="stack">
       <div className="row">
@@ -57,7 +59,7 @@ export function Fleet({ nodes, group, colour, groups, onGroup, onColour, onOpen 
         <label className="row small muted">
           {t("fleet.colour")}
           <select value={colour} onChange={(event) => onColour(event.target.value)}>
-            {["presence", "load", "tasks"].map((name) => (
+            {(results ? ["presence", "load", "tasks", "result"] : ["presence", "load", "tasks"]).map((name) => (
               <option key={name} value={name}>
                 {t(`fleet.by.${name}`)}
               </option>
@@ -77,7 +79,7 @@ export function Fleet({ nodes, group, colour, groups, onGroup, onColour, onOpen 
         groups={parts}
         stateOf={stateOf}
         onOpen={onOpen}
-        tip={(id) => `${id} · ${t(`state.${shade(byId.get(id), colour)}`)}`}
+        tip={(id) => `${id} · ${t(`state.${stateOf(id)}`)}`}
         label={t("fleet.picture", {
           count: nodes.length,
           states: counts.map(([state, count]) => `${count} ${t(`state.${state}`)}`).join(", "),

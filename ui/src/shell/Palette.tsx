@@ -1,9 +1,8 @@
 // ⌘K: pages, nodes that are known, a command to run on a selector.
-import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate } from "react-router";
-import type { NodeView } from "../api/types";
+import { useNodes } from "../data/nodes";
 import { PLACES } from "./places";
 
 const NODES_SHOWN = 8;
@@ -25,17 +24,15 @@ export function Palette({ open, onClose }: { open: boolean; onClose: () => void 
 function Choices({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
   const navigate = useNavigate();
-  const client = useQueryClient();
+  const nodes = useNodes("");
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const wanted = text.trim().toLowerCase();
-  const nodes = new Set<string>();
-  for (const [, found] of client.getQueriesData<NodeView[]>({ queryKey: ["nodes"] })) for (const node of found ?? []) nodes.add(node.id);
   const choices = [
     ...PLACES.map(({ name, path }) => ({ words: t(`place.${name}`), kind: t("palette.page"), path })),
     { words: t("palette.failed_jobs"), kind: t("palette.page"), path: "/jobs?state=failed" },
     { words: t("palette.offline_nodes"), kind: t("palette.page"), path: "/nodes?presence=offline" },
-    ...(wanted ? [...nodes] : []).map((id) => ({ words: id, kind: t("palette.node"), path: `/nodes/${encodeURIComponent(id)}` })),
+    ...(wanted ? (nodes.data ?? []) : []).map(({ id }) => ({ words: id, kind: t("palette.node"), path: `/nodes/${encodeURIComponent(id)}` })),
   ].filter(({ words }) => words.toLowerCase().includes(wanted));
   const shown = choices.slice(0, PLACES.length + NODES_SHOWN);
   if (wanted) shown.push({ words: t("palette.run", { command: text.trim() }), kind: t("palette.action"), path: `/run?command=${encodeURIComponent(text.trim())}` });

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Debian packages the tests want. As root on Debian they are installed, starting no service; elsewhere this says what is left out.
 set -u
-wanted="postgresql-15 mariadb-server clickhouse-server util-linux iproute2"
+wanted="postgresql-15 mariadb-server clickhouse-server util-linux iproute2 chromium fonts-noto-cjk"
 missing=""
 for package in $wanted; do
 	dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

@@ -17,5 +17,6 @@ run tests/unit -q -n 2 --ignore=tests/unit/agent/worker
 run tests/unit/agent/worker -q
 run tests/contract tests/budget -q
 run tests/system -q
+run tests/e2e -q
 $python -m coverage report | tail -n 1
 $python tests/floors.py || exit 1

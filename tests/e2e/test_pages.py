@@ -38,42 +38,37 @@ def job(site: Site) -> str:
     )
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_has_no_serious_finding(
-    site: Site, open_page: Open, axe: Callable[[Page], list[str]], path: str, theme: str
-) -> None:
-    page, _ = open_page(site, path, theme=theme)
-    expect(page.get_by_role("heading", level=1)).to_contain_text(PAGES[path])
-    expect(page.locator(".skeleton")).to_have_count(0)
+def looked_at(page: Page, axe: Callable[[Page], list[str]]) -> None:
+    """In both themes without a serious finding, and no wider than a screen or a phone."""
     assert axe(page) == []
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("show", ["output", "timeline"])
-def test_a_job_has_no_serious_finding(
-    site: Site, open_page: Open, axe: Callable[[Page], list[str]], job: str, theme: str, show: str
-) -> None:
-    page, _ = open_page(site, f"/jobs/{job}?show={show}&node=node-1", theme=theme)
-    expect(page.get_by_role("log")).to_contain_text("red and green")
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
     assert axe(page) == []
-
-
-@pytest.mark.parametrize("path", [*PAGES, "job"])
-def test_a_page_fits_its_screen(site: Site, open_page: Open, job: str, path: str) -> None:
     for width in (1280, 390):
-        page, _ = open_page(site, f"/jobs/{job}?node=node-1" if path == "job" else path, width=width)
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        expect(page.locator(".skeleton")).to_have_count(0)
+        page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_speaks_chinese(site: Site, open_page: Open, path: str) -> None:
-    page, _ = open_page(site, path, language="zh")
-    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+def test_a_page_is_there_in_both_themes_and_languages_and_on_a_phone(
+    site: Site, open_page: Open, axe: Callable[[Page], list[str]], path: str
+) -> None:
+    page, _ = open_page(site, path)
+    expect(page.get_by_role("heading", level=1)).to_contain_text(PAGES[path])
     expect(page.locator(".skeleton")).to_have_count(0)
+    looked_at(page, axe)
+    page.get_by_label("Language").select_option("zh")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     expect(page.locator("nav.side")).to_contain_text("节点")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("show", ["output", "timeline"])
+def test_a_job_is_there_in_both_themes_and_on_a_phone(
+    site: Site, open_page: Open, axe: Callable[[Page], list[str]], job: str, show: str
+) -> None:
+    page, _ = open_page(site, f"/jobs/{job}?show={show}&node=node-1")
+    expect(page.get_by_role("log")).to_contain_text("red and green")
+    looked_at(page, axe)
 
 
 def test_language_and_theme_change_at_once_and_stay(site: Site, open_page: Open) -> None:

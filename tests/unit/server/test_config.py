@@ -91,3 +91,37 @@ def test_a_database_password_is_never_shown() -> None:
     assert loaded.value.sql.url.reveal().endswith("hunter2@db/corral")
     assert "hunter2" not in f"{loaded!r} {loaded.settings} {loaded.value.sql.url}"
     assert loaded.origin("sql.url") == "env CORRAL__SQL__URL"
+
+
+OIDC = {
+    "CORRAL__OIDC__ISSUER": "https://id.example.org",
+    "CORRAL__OIDC__CLIENT_ID": "corral",
+    "CORRAL__OIDC__CLIENT_SECRET": "hunter2-hunter2",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "element"),
+    [
+        ({"CORRAL__OIDC__ISSUER": "http://id.example.org"}, "oidc.issuer"),
+        ({"CORRAL__OIDC__ISSUER": "id.example.org"}, "oidc.issuer"),
+        ({"CORRAL__OIDC__CLIENT_ID": ""}, "oidc.client_id"),
+        ({"CORRAL__OIDC__CLIENT_SECRET": ""}, "oidc.client_secret"),
+        ({"CORRAL__OIDC__SCOPES": "profile,email"}, "oidc.scopes"),
+    ],
+)
+def test_an_identity_provider_has_to_be_whole_and_encrypted(change: dict[str, str], element: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        load_server_config(env={**OIDC, **change})
+    assert caught.value.element == element
+    assert "hunter2" not in caught.value.message
+
+
+def test_the_secret_of_the_identity_provider_is_never_shown() -> None:
+    loaded = load_server_config(env={**OIDC, "CORRAL__OIDC__ROLE_MAP": "ops=operator, admins=admin"})
+    assert loaded.value.oidc.client_secret.reveal() == "hunter2-hunter2"
+    assert loaded.value.oidc.role_map == ["ops=operator", "admins=admin"]
+    assert "hunter2" not in f"{loaded!r} {loaded.value.oidc.client_secret}"
+    assert load_server_config(
+        env={"CORRAL__OIDC__ISSUER": "http://127.0.0.1:9", **{k: OIDC[k] for k in list(OIDC)[1:]}}
+    )

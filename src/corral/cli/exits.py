@@ -16,6 +16,7 @@ from corral.sdk.models import Task
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
+NOTHING: Final = 3
 TIMED_OUT: Final = 124
 DETACHED: Final = 130
 

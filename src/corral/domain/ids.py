@@ -72,6 +72,11 @@ def new_id(prefix: str, now_ms: int, random: bytes) -> str:
     return prefix + "".join(reversed(digits))
 
 
+def first_id(prefix: str, now_ms: int) -> str:
+    """The lowest id that can be made at that moment: what lists by time compare with."""
+    return new_id(prefix, max(0, now_ms), bytes(6))
+
+
 def check_object_id(value: str, prefix: str, *, element: str) -> str:
     """Return `value` if it looks like an id we made with `prefix`; raise Invalid otherwise."""
     if not isinstance(value, str) or OBJECT_ID.match(value) is None or value[0] != prefix:

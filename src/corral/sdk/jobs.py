@@ -8,6 +8,7 @@ import shlex
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 from corral.domain.errors import Invalid
@@ -235,6 +236,18 @@ class Run:
             yield line
 
 
+def _filter(
+    states: Sequence[str], on: str | None, by: str | None, since: datetime | None, until: datetime | None
+) -> dict[str, Any]:
+    return {
+        "states": tuple(states) or None,
+        "on": on,
+        "by": by,
+        "since": None if since is None else since.isoformat(),
+        "until": None if until is None else until.isoformat(),
+    }
+
+
 class Jobs:
     """`fleet.jobs`."""
 
@@ -254,9 +267,39 @@ class Jobs:
         found: Sequence[Mapping[str, Any]] = await self._api.call("GET", "/kinds")
         return found
 
-    async def list(self, *, limit: int | None = 50, states: Sequence[str] = ()) -> list[Job]:
-        rows = await self._api.pages("/jobs", query={"states": tuple(states) or None}, limit=limit)
+    async def list(
+        self,
+        *,
+        limit: int | None = 50,
+        states: Sequence[str] = (),
+        on: str | None = None,
+        by: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[Job]:
+        """Newest first. `on`: a selector, jobs with a task on a node it picks now; `by`: who submitted them."""
+        rows = await self._api.pages("/jobs", query=_filter(states, on, by, since, until), limit=limit)
         return [Job.from_json(row) for row in rows]
+
+    async def search(
+        self,
+        text: str,
+        *,
+        states: Sequence[str] = (),
+        on: str | None = None,
+        by: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncGenerator[Mapping[str, Any], None]:
+        """Jobs whose output holds `text`: {"job", "hits": [{"node", "stream", "line"}], "more"}, the newest first, as they are found."""
+        query = {"text": text, **_filter(states, on, by, since, until)}
+        while True:
+            answer = await self._api.envelope("GET", "/output/search", query=query)
+            for row in answer["data"]:
+                yield row
+            if not (cursor := answer.get("next")):
+                return
+            query["cursor"] = cursor
 
     async def get(self, job: str, *, with_output: bool = False, states: Sequence[str] = ()) -> Job:
         """One job with all its tasks (every page of them)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from corral.domain.approval import Approval
@@ -28,7 +29,7 @@ from corral.server.infrastructure.sql.job_ledger import JobRow, Ledger, TaskRow,
 from corral.server.infrastructure.sql.job_rows import Owed, to_delivery, to_task
 from corral.server.infrastructure.sql.job_tx import JobTx, Key
 from corral.server.infrastructure.sql.jobs import LedgerJobStore
-from corral.server.infrastructure.sql.jobs_queries import PAGE_MAX, may_forget
+from corral.server.infrastructure.sql.jobs_queries import PAGE_MAX, id_range, may_forget
 from corral.server.infrastructure.sql.values import at, decode_cursor, encode_cursor, seconds
 
 
@@ -243,15 +244,21 @@ class MemoryJobQueries:
         *,
         states: Sequence[JobState] = (),
         nodes: Collection[str] | None = None,
+        by: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> JobPage:
         limit = max(1, min(limit, PAGE_MAX))
         start = decode_cursor(cursor, str)
+        begin, end = id_range(since, until)
         found = [
             self._db.job(id_)
             for id_ in sorted(self._db.jobs, reverse=True)
             if (start is None or id_ < start[0])
+            and begin <= id_ < end
+            and (by is None or self._db.jobs[id_].created_by == by)
             and (not states or self._db.job_rows[id_].state in states)
             and (nodes is None or any((id_, node) in self._db.tasks for node in nodes))
         ]

@@ -468,3 +468,23 @@ async def test_a_thousand_nodes_are_one_batch(stores: StoreSet, make_job: MakeJo
     changed = await stores.jobs.apply([said(job.id, node, TaskState.SUCCEEDED) for node in nodes], now=now)
     assert len(changed.tasks) == 1300
     assert set((await states(stores, job.id)).values()) == {TaskState.SUCCEEDED}
+
+
+async def test_jobs_are_found_by_who_when_and_where_on_every_database(stores: StoreSet, make_job: MakeJob) -> None:
+    first = await submit(stores, make_job(created_by="ada"), ["n1"])
+    second = await submit(stores, make_job(created_by="bob"), ["n2"])
+    third = await submit(stores, make_job(created_by="ada"), ["n1", "n2"])
+
+    async def found(**only: object) -> list[str]:
+        return [job.id for job in (await stores.queries.list(**only)).items]  # type: ignore[arg-type]  # the filters by name
+
+    when = second.created_at
+    assert await found() == [third.id, second.id, first.id]
+    assert await found(by="ada") == [third.id, first.id]
+    assert await found(by="a'b\0") == []
+    assert await found(by="ada", nodes={"n2"}) == [third.id]
+    assert await found(since=when - SECOND, until=when + timedelta(hours=1)) == [third.id, second.id, first.id]
+    assert await found(since=when + timedelta(hours=1)) == []
+    assert await found(until=when - timedelta(hours=1)) == []
+    page = await stores.queries.list(by="ada", limit=1)
+    assert [job.id for job in (await stores.queries.list(by="ada", limit=1, cursor=page.next)).items] == [first.id]

@@ -235,19 +235,25 @@ async def get(session: Session, job: str, wanted: str | None, with_output: bool)
     examples=(
         "corral exec list",
         "corral exec list --limit 5 --states open",
+        'corral exec list --by ana --since 2d -t \'labels["role"] == "db"\'',
         "corral exec list -o name --states failed",
     ),
     short_help="Jobs, the newest first.",
 )
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
 @click.option("--states", "wanted", metavar="S,...", help="open, succeeded, failed, cancelled.")
-async def list_jobs(session: Session, limit: int, wanted: str | None) -> None:
+@click.option("--by", metavar="WHO", help="Only those somebody submitted.")
+@click.option("--since", metavar="TIME", help="Only from then on: a duration (2d) or a time.")
+@click.option("-t", "--target", "on", metavar="SEL", help="Only with a task on a node it picks now.")
+async def list_jobs(
+    session: Session, limit: int, wanted: str | None, by: str | None, since: str | None, on: str | None
+) -> None:
     """Jobs, the newest first."""
     from corral.cli.output.jobs import job_rows
     from corral.cli.output.table import render
 
     async with session.connect() as fleet:
-        jobs = await fleet.jobs.list(limit=limit, states=states(wanted))
+        jobs = await fleet.jobs.list(limit=limit, states=states(wanted), on=on, by=by, since=_moment(session, since))
     now = session.clock.now()
 
     def table(wide: bool) -> str:
@@ -255,6 +261,40 @@ async def list_jobs(session: Session, limit: int, wanted: str | None) -> None:
         return render(headers, job_rows(jobs, now, wide=wide), columns=session.columns()) if jobs else "no jobs"
 
     session.show([dict(job.raw) for job in jobs], names=[job.job for job in jobs], table=table)
+
+
+@verb(
+    command,
+    "search",
+    examples=("corral exec search 'no space left'", "corral exec search refused --since 1d -t 'web-*'"),
+    short_help="Find a text in what jobs printed.",
+)
+@click.argument("text")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many jobs.")
+@click.option("--by", metavar="WHO", help="Only jobs somebody submitted.")
+@click.option("--since", metavar="TIME", help="Only jobs from then on: a duration (1d) or a time.")
+@click.option("-t", "--target", "on", metavar="SEL", help="Only output of nodes it picks now.")
+async def search(session: Session, text: str, limit: int, by: str | None, since: str | None, on: str | None) -> int:
+    """Find a text in what jobs printed, the newest first. Exit 3 when nothing holds it."""
+    from corral.cli.output.terminal import clean
+
+    found = []
+    async with session.connect() as fleet:
+        async for row in fleet.jobs.search(text, on=on, by=by, since=_moment(session, since)):
+            found.append(row)
+            if not session.machine:
+                session.out(f"{row['job']['job']}  {row['job']['created_at']}  {clean(row['job']['command'])}")
+                for hit in row["hits"]:
+                    session.out(f"  {hit['node']}: {clean(hit['line'])}")
+                if row["more"]:
+                    session.out(f"  … more: corral exec logs {row['job']['job']}")
+            if len(found) == limit:
+                break
+    if session.machine:
+        session.show([dict(row) for row in found], names=[row["job"]["job"] for row in found], table=lambda wide: "")
+    elif not found:
+        session.note(f"no output holds {text!r}")
+    return exits.OK if found else exits.NOTHING
 
 
 @verb(

@@ -19,6 +19,7 @@ from corral.server.application.jobs.output import OutputReading
 from corral.server.application.jobs.reach import Reach
 from corral.server.application.jobs.retry import Retry
 from corral.server.application.jobs.room import JobRoom
+from corral.server.application.jobs.search import OutputSearch
 from corral.server.application.jobs.sight import JobSight
 from corral.server.application.jobs.submit import Complete, Submission
 from corral.server.application.jobs.sweep import Sweeper
@@ -165,6 +166,7 @@ def compose_jobs(ground: Ground, files: Files, named: Named, review: SqlReview, 
         listing=Listing(queries=queries, output=reading, reach=reach, sight=sight),
         output=reading,
         events=hub,
+        search=OutputSearch(queries=queries, log=output, sight=sight, clock=clock),
         watching=Watching(queries=queries, output=output, events=hub, clock=clock, reach=reach, sight=sight),
     )
     return Jobs(

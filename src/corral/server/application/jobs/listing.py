@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from corral.domain.errors import Invalid
 from corral.domain.ids import check_object_id
 from corral.domain.job import Job, JobState
 from corral.domain.task import Task, TaskState
+from corral.server.application.access.scope import Nodes
 from corral.server.application.jobs.output import OutputReading
 from corral.server.application.jobs.reach import Reach
 from corral.server.application.jobs.sight import OUTPUT, READ, JobSight, check_output
 from corral.server.application.ports.access import Caller
-from corral.server.application.ports.jobs import JobPage, JobQueries
+from corral.server.application.ports.jobs import JobFilter, JobPage, JobQueries
 
 PAGE_MAX: Final = 1000
 OUTPUT_PAGE_MAX: Final = 250
 """Tasks in a page with output: 250 x 128 KiB is what one answer may hold at worst."""
 JOBS_MAX: Final = 500
+EVERY_JOB: Final = JobFilter()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +74,39 @@ class Listing:
             output = await self._output.previews(caller, job, [task for task in page.items if task.node in shown])
         return JobWithTasks(job=found, tasks=self._reach.mark(page.items), output=output, next=page.next)
 
+    def only(
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        on: str | None = None,
+        by: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> JobFilter:
+        """`on`: jobs with a task on a node this selector picks now. Raises BadSelector, NothingMatched."""
+        nodes = None if on is None else frozenset(self._reach.picked(on))
+        return JobFilter(states=states, nodes=nodes, by=by, since=since, until=until)
+
     async def list(
-        self, caller: Caller, *, states: Sequence[JobState] = (), limit: int = 50, cursor: str | None = None
+        self, caller: Caller, only: JobFilter = EVERY_JOB, *, limit: int = 50, cursor: str | None = None
     ) -> JobPage:
         """Newest first, without tasks; only jobs with a node where the caller may see them."""
-        seen = self._sight.everywhere(caller, READ)
-        nodes = seen if isinstance(seen, frozenset) else None
-        return await self._queries.list(states=states, nodes=nodes, limit=check_limit(limit, JOBS_MAX), cursor=cursor)
+        return await self._queries.list(
+            states=only.states,
+            nodes=inside(self._sight.everywhere(caller, READ), only.nodes),
+            by=only.by,
+            since=only.since,
+            until=only.until,
+            limit=check_limit(limit, JOBS_MAX),
+            cursor=cursor,
+        )
+
+
+def inside(seen: Nodes, asked: Collection[str] | None) -> Collection[str] | None:
+    """Of the nodes asked for those that are seen; None when nothing limits them."""
+    if not isinstance(seen, frozenset):
+        return asked
+    return seen if asked is None else seen.intersection(asked)
 
 
 def check_limit(limit: int, most: int) -> int:

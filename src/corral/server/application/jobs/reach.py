@@ -6,7 +6,7 @@ is flagged `unreachable`, which is a flag and not a state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from corral.domain.task import OPEN, Reason, Task, TaskState
@@ -16,6 +16,10 @@ from corral.server.application.ports.fleet import Fleet
 class Reach:
     def __init__(self, *, fleet: Fleet) -> None:
         self._fleet = fleet
+
+    def picked(self, selector: str) -> Sequence[str]:
+        """The nodes a selector picks now. Raises BadSelector, NothingMatched."""
+        return self._fleet.resolve(selector)
 
     def mark(self, tasks: Iterable[Task]) -> list[Task]:
         """The same tasks, in order, as they look right now."""

@@ -10,6 +10,7 @@ from corral.server.application.jobs.explain import Explaining
 from corral.server.application.jobs.listing import Listing
 from corral.server.application.jobs.output import OutputReading
 from corral.server.application.jobs.retry import Retry
+from corral.server.application.jobs.search import OutputSearch
 from corral.server.application.jobs.submit import Submission
 from corral.server.application.jobs.watch import Watching
 from corral.server.application.ports.jobs import JobQueries
@@ -26,3 +27,4 @@ class JobRoom:
     output: OutputReading
     events: EventHub
     watching: Watching
+    search: OutputSearch

@@ -164,6 +164,17 @@ class JobPage:
     next: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class JobFilter:
+    """Which jobs; all that is given must hold. `nodes`: with a task on one of these. Times are those of the submission."""
+
+    states: Sequence[JobState] = ()
+    nodes: Collection[str] | None = None
+    by: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 class JobQueries(Protocol):
     """Reads for people; keyset paged, never blocking the writer."""
 
@@ -176,10 +187,13 @@ class JobQueries(Protocol):
         *,
         states: Sequence[JobState] = (),
         nodes: Collection[str] | None = None,
+        by: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> JobPage:
-        """Newest first. `nodes`: only jobs with a task on one of these."""
+        """Newest first; the keywords are those of JobFilter."""
         ...
 
     async def nodes(self, job: str) -> Sequence[str]:

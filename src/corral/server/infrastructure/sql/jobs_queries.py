@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from corral.domain.errors import NotFound
+from corral.domain.ids import first_id
 from corral.domain.job import Job, JobState
 from corral.domain.task import OPEN, Reason, Task, TaskState
 from corral.server.application.ports.jobs import JobPage, TaskPage
@@ -33,7 +35,7 @@ _ON_NODES: Final = "and exists (select 1 from tasks t where t.job = jobs.id and 
 
 
 def _list(*limits: str) -> Statement:
-    where = " ".join(("id < :after", *limits))
+    where = " ".join(("id < :after and id >= :since", *limits))
     return Statement(f"select {JOB_SELECT} from jobs where {where} order by id desc limit :limit", out=JOB_COLUMNS)
 
 
@@ -42,13 +44,16 @@ def _tasks(*limits: str) -> Statement:
     return Statement(f"select {_TASK} from tasks t where {where} order by t.node limit :limit", out=TASK_NAMES)
 
 
+_BY: Final = "and created_by = :by"
 _LISTS: Final = {
-    (False, False): _list(),
-    (True, False): _list(_OF_STATES),
-    (False, True): _list(_ON_NODES),
-    (True, True): _list(_OF_STATES, _ON_NODES),
+    (states, nodes, by): _list(
+        *(text for wanted, text in ((states, _OF_STATES), (nodes, _ON_NODES), (by, _BY)) if wanted)
+    )
+    for states in (False, True)
+    for nodes in (False, True)
+    for by in (False, True)
 }
-"""By (of states, on nodes)."""
+"""By (of states, on nodes, by somebody)."""
 _TASKS: Final = {
     (False, False): _tasks(),
     (True, False): _tasks("and t.state in $in(states)"),
@@ -70,6 +75,13 @@ _KNOWN: Final = Statement(
     "select t.job, t.attempt, t.state, t.reason, t.late from tasks t where t.node = :node and t.job in $in(jobs)",
     out=("job", "attempt", "state", "reason", "late"),
 )
+
+
+def id_range(since: datetime | None, until: datetime | None) -> tuple[str, str]:
+    """Job ids sort by time, so a span of time is a span of ids: from the first, before the second."""
+    # "~" sorts after every id (capital letter, digits, letters).
+    begin = "" if since is None else first_id("J", int(since.timestamp() * 1000))
+    return begin, "~" if until is None else first_id("J", int(until.timestamp() * 1000))
 
 
 def may_forget(attempt: int, known: tuple[int, TaskState, str, str] | None) -> bool:
@@ -119,16 +131,21 @@ class SqlJobQueries:
         *,
         states: Sequence[JobState] = (),
         nodes: Collection[str] | None = None,
+        by: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> JobPage:
         limit = max(1, min(limit, PAGE_MAX))
+        begin, end = id_range(since, until)
         start = decode_cursor(cursor, str)
-        # "~" sorts after every id (capital letter, digits, letters).
-        values: dict[str, Any] = {"after": start[0] if start else "~", "limit": limit + 1}
+        values: dict[str, Any] = {"after": min(start[0], end) if start else end, "since": begin, "limit": limit + 1}
         values |= _limits(states, nodes)
+        if by is not None:
+            values["by"] = clean(by)
         async with self._db.read() as tx:
-            rows = await tx.rows(_LISTS[bool(states), nodes is not None], **values)
+            rows = await tx.rows(_LISTS[bool(states), nodes is not None, by is not None], **values)
         jobs = [to_job(row) for row in rows[:limit]]
         return JobPage(items=jobs, next=encode_cursor(jobs[-1].id) if len(rows) > limit else None)
 

@@ -16,6 +16,7 @@ from corral.server.application.access.room import AccessRoom
 from corral.server.application.audit.proof import AuditProof, Progress, Verdict
 from corral.server.application.ports.access import AuditEntry, AuditFilter, Caller
 from corral.server.interface.rest.envelope import Envelope, ok
+from corral.server.interface.rest.moments import moment
 from corral.server.interface.rest.route import Route
 from corral.server.interface.rest.sse import SseEvent, json_event, sse
 
@@ -59,8 +60,8 @@ async def list_audit(
         actor=actor,
         action=action,
         outcome=outcome,
-        since=_moment(since, "since"),
-        until=_moment(until, "until"),
+        since=moment(since, "since"),
+        until=moment(until, "until"),
         node=node,
         job=job,
     )
@@ -84,7 +85,7 @@ async def verify(audit: AuditProof, caller: Caller) -> Stream:
 
 async def export(audit: AuditProof, caller: Caller, since: str | None = None, until: str | None = None) -> Stream:
     """JSON lines: our public keys, every sealed entry with its hashes, the signed heads. Anybody can prove it offline."""
-    begin, end = _moment(since, "since"), _moment(until, "until")
+    begin, end = moment(since, "since"), moment(until, "until")
     return Stream(_lines(audit.export(caller, since=begin, until=end)), media_type="application/x-ndjson")
 
 
@@ -143,20 +144,6 @@ def _view(number: int, entry: AuditEntry) -> AuditView:
         duration_ms=entry.duration_ms,
         details=dict(entry.details),
     )
-
-
-def _moment(text: str | None, element: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Invalid(
-            f"cannot read {element} {text[:40]!r}: expected a time in RFC 3339",
-            element=element,
-            hint="2026-11-21T12:00:00Z",
-        ) from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _route(path: str, handler: Any, summary: str, *, raw: bool = False) -> Route:

@@ -18,17 +18,21 @@ from corral.server.application.audit import about
 from corral.server.application.jobs.room import JobRoom
 from corral.server.application.jobs.sight import READ
 from corral.server.application.ports.access import Caller
+from corral.server.application.ports.jobs import JobFilter
 from corral.server.interface.rest.envelope import Envelope, ok
 from corral.server.interface.rest.jobs_events import events
 from corral.server.interface.rest.jobs_types import (
+    FoundView,
     JobView,
     NodesBody,
     PreviewView,
     SubmitBody,
     WhyView,
+    found_view,
     job_view,
     why_view,
 )
+from corral.server.interface.rest.moments import moment
 from corral.server.interface.rest.route import Route
 from corral.server.interface.rest.sse import last_event_id, sse
 
@@ -68,11 +72,48 @@ async def preview(jobs: JobRoom, caller: Caller, data: SubmitBody) -> Envelope[P
 
 
 async def list_jobs(
-    jobs: JobRoom, caller: Caller, states: list[str] | None = None, limit: int = 50, cursor: str | None = None
+    jobs: JobRoom,
+    caller: Caller,
+    states: list[str] | None = None,
+    on: str | None = None,
+    by: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
 ) -> Envelope[list[JobView]]:
-    """Newest first, without their tasks."""
-    page = await jobs.listing.list(caller, states=_states(JobState, states), limit=limit, cursor=cursor)
+    """Newest first, without their tasks. `on` is a selector: jobs with a task on a node it picks now; times are RFC 3339."""
+    only = _only(jobs, states, on, by, since, until)
+    page = await jobs.listing.list(caller, only, limit=limit, cursor=cursor)
     return ok([job_view(job) for job in page.items], next=page.next)
+
+
+async def search_output(
+    jobs: JobRoom,
+    caller: Caller,
+    text: str,
+    states: list[str] | None = None,
+    on: str | None = None,
+    by: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    cursor: str | None = None,
+) -> Envelope[list[FoundView]]:
+    """Jobs whose output holds `text` in one line, the newest first. A page takes about two seconds; `next` goes on."""
+    page = await jobs.search.find(caller, text, _only(jobs, states, on, by, since, until), cursor=cursor)
+    return ok([found_view(found) for found in page.items], next=page.next)
+
+
+def _only(
+    jobs: JobRoom, states: list[str] | None, on: str | None, by: str | None, since: str | None, until: str | None
+) -> JobFilter:
+    return jobs.listing.only(
+        states=_states(JobState, states),
+        on=on or None,
+        by=by or None,
+        since=moment(since, "since"),
+        until=moment(until, "until"),
+    )
 
 
 async def get_job(
@@ -193,6 +234,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         tags=TAGS,
     ),
     Route(method="GET", path="/jobs", permission="exec.read", handler=list_jobs, summary="List jobs", tags=TAGS),
+    Route(
+        method="GET",
+        path="/output/search",
+        permission="output.read",
+        handler=search_output,
+        summary="Find a text in what jobs printed",
+        audit=True,
+        tags=TAGS,
+    ),
     Route(
         method="GET", path="/jobs/{job:str}", permission="exec.read", handler=get_job, summary="Show a job", tags=TAGS
     ),

@@ -17,6 +17,7 @@ from corral.domain.job import CommandSpec, Interpreter, Job, JobSpec, OfflinePol
 from corral.domain.task import REASON_TEXT, Task
 from corral.runtime import clock
 from corral.server.application.jobs.explain import Explanation
+from corral.server.application.jobs.search import Found
 
 iso = functools.lru_cache(maxsize=4096)(clock.iso)
 """The tasks of a job share most of their moments: a thousand of them are written out once."""
@@ -286,6 +287,25 @@ def job_view(
         resource_version=job.resource_version,
         tasks=UNSET if tasks is None else [task_view(t, output.get(t.node) if output else None) for t in tasks],
     )
+
+
+class HitView(msgspec.Struct, kw_only=True):
+    node: str
+    stream: str
+    line: str
+
+
+class FoundView(msgspec.Struct, kw_only=True):
+    """A job whose output holds the text. `more`: it holds it more often, or was too long to be read to its end."""
+
+    job: JobView
+    hits: list[HitView]
+    more: bool
+
+
+def found_view(found: Found) -> FoundView:
+    hits = [HitView(node=hit.node, stream=hit.stream, line=hit.line) for hit in found.hits]
+    return FoundView(job=job_view(found.job), hits=hits, more=found.more)
 
 
 def why_view(explanation: Explanation) -> WhyView:

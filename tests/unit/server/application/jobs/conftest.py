@@ -23,6 +23,7 @@ from corral.server.application.jobs.output import OutputReading
 from corral.server.application.jobs.reach import Reach
 from corral.server.application.jobs.retry import Retry
 from corral.server.application.jobs.room import JobRoom
+from corral.server.application.jobs.search import OutputSearch
 from corral.server.application.jobs.sight import JobSight
 from corral.server.application.jobs.submit import Submission
 from corral.server.application.jobs.sweep import Sweeper
@@ -174,7 +175,11 @@ def world():
     }  # fmt: skip
     room = JobRoom(
         submission=Submission(
-            store=store, fleet=fleet, dispatcher=dispatcher, clock=clock, counters=counters,
+            store=store,
+            fleet=fleet,
+            dispatcher=dispatcher,
+            clock=clock,
+            counters=counters,
             guards=[ScopeGuard(Scope(fleet))],
         ),
         cancellation=Cancellation(fleet=fleet, **use),
@@ -187,6 +192,7 @@ def world():
         watching=Watching(
             queries=queries, output=log, events=events, reach=reach, clock=_Real(clock), look_seconds=0.05, sight=sight
         ),
+        search=OutputSearch(queries=queries, log=log, sight=sight, clock=clock),
     )
     sweeper = Sweeper(store=store, aftermath=aftermath, clock=clock, counters=counters)
     return World(clock, fleet, down, log, store, queries, counters, dispatcher, events, aftermath, sweeper, room)

@@ -25,6 +25,8 @@ from corral.server.application.jobs.output import OutputReading
 from corral.server.application.jobs.reach import Reach
 from corral.server.application.jobs.retry import Retry
 from corral.server.application.jobs.room import JobRoom
+from corral.server.application.jobs.search import OutputSearch
+from corral.server.application.jobs.sight import JobSight
 from corral.server.application.jobs.submit import Submission
 from corral.server.application.jobs.watch import Watching
 from corral.server.application.ports.access import Caller
@@ -101,6 +103,7 @@ class Api:
             output=output,
             events=events,
             watching=Watching(queries=self.queries, output=log, events=events, reach=reach, clock=self.clock),
+            search=OutputSearch(queries=self.queries, log=log, sight=JobSight(queries=self.queries), clock=self.clock),
         )
         bench = access_bench(self.clock, db=db)
         self.tokens = bench.tokens
@@ -210,6 +213,36 @@ async def test_a_preview_stores_nothing(api):
     answer = await api.client.post("/jobs/preview", json={"target": "all", "argv": ["x"]})
     assert answer.json()["data"] == {"nodes": ["n1", "n2"], "online": 1, "offline": ["n2"], "waits_for": ""}
     assert (await api.queries.list()).items == []
+
+
+async def test_jobs_are_listed_by_who_when_and_where(api):
+    one, two = await api.run(), await api.run(target="all")
+    ids = {one["job"], two["job"]}
+
+    async def listed(**query):
+        return {job["job"] for job in (await api.client.get("/jobs", params=query)).json()["data"]}
+
+    assert await listed(by="ann") == ids
+    assert await listed(by="bob") == set()
+    assert await listed(since="2020-01-01", until="2999-01-01T00:00:00Z") == ids
+    assert await listed(since="2999-01-01") == set()
+    assert await listed(until="2020-01-01") == set()
+    assert await listed(on="all") == ids
+    nobody = await api.client.get("/jobs", params={"on": "nobody"})
+    assert (nobody.status_code, nobody.json()["code"]) == (404, 1006)
+    wrong = await api.client.get("/jobs", params={"since": "yesterday"})
+    assert (wrong.status_code, wrong.json()["element"]) == (400, "since")
+
+
+async def test_a_text_is_found_in_what_jobs_printed_and_the_search_is_recorded(api):
+    job = await api.run()
+    api.say(job["job"], "n1", b"no space left\n")
+    answer = await api.client.get("/output/search", params={"text": "SPACE"})
+    [found] = answer.json()["data"]
+    assert found["job"]["job"] == job["job"]
+    assert found["hits"] == [{"node": "n1", "stream": "stdout", "line": "no space left"}]
+    assert (await api.client.get("/output/search", params={"text": "nowhere"})).json()["data"] == []
+    assert any(entry.action == "GET /output/search" for _, entry in await api.audit.list())
 
 
 async def test_jobs_are_listed_by_state_without_their_tasks(api):

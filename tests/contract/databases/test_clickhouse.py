@@ -98,7 +98,7 @@ def test_a_result_without_end_stops_at_the_cap(ch: Any) -> None:
 
 
 def test_a_failure_behind_the_first_rows_is_a_failure(ch: Any) -> None:
-    ran = ch.run(sql="select throwIf(number = 2000000) as x from numbers(3000000)", row_cap=5)
+    ran = ch.run(sql="select throwIf(number = 400000) as x from numbers(500000)", row_cap=5)
     assert ran.status == 1
     assert "DB::Exception" in ran.err
 

@@ -81,6 +81,14 @@ def test_a_second_statement_in_one_text_is_refused_by_the_protocol(table: Any) -
     assert count(table) == ROWS
 
 
+def test_a_value_that_does_not_fit_into_memory_ends_the_task_alone(table: Any) -> None:
+    ran = table.run(statements=["select repeat('x', 400000000)", "delete from t"])
+    assert ran.status == 1
+    assert "memory" in ran.err
+    assert "Traceback" not in ran.err
+    assert count(table) == ROWS
+
+
 def test_the_first_failure_ends_the_task_and_says_what_stays(table: Any) -> None:
     ran = table.run(statements=["delete from t where id = 1", "delete from nowhere", "delete from t"])
     assert ran.status == 1

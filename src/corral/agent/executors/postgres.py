@@ -235,7 +235,11 @@ def _refusal(part: Any) -> Refused:
     def field(name: DiagnosticField) -> str:
         return (part.error_field(name) or b"").decode(errors="replace").strip()
 
-    message = field(DiagnosticField.MESSAGE_PRIMARY) or "the connection was lost"
+    # what the client's own library found (a lost connection, no memory for a row) has no fields
+    message = field(DiagnosticField.MESSAGE_PRIMARY) or " ".join(
+        (part.error_message or b"").decode(errors="replace").split()
+    )
+    message = message or "the connection was lost"
     detail = field(DiagnosticField.MESSAGE_DETAIL)
     position = field(DiagnosticField.STATEMENT_POSITION)
     message += f" ({detail})" if detail else ""

@@ -8,6 +8,7 @@ message says so.
 from __future__ import annotations
 
 import contextlib
+import resource
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -19,6 +20,8 @@ from corral.runtime.clock import SystemClock
 
 CELL_BYTES_MAX: Final = 16 << 20
 """Of one statement's rows kept in memory; more is counted as truncated, whatever the row cap allows."""
+MEMORY_BYTES_MAX: Final = 768 << 20
+"""Of this process: one value of a gigabyte ends the task, not the node."""
 _RESULT_STATEMENTS: Final = 100
 _RESULT_COLUMNS: Final = 50
 _RESULT_NAME_CHARS: Final = 64
@@ -94,6 +97,7 @@ def check_words(request: Request, first: Sequence[str], reads: Iterable[str]) ->
 
 def perform(request: Request, session: Session) -> None:
     """Raises Failed naming the statement, the cause, and what was done before it."""
+    _limit_memory()
     statements = texts(request.params)
     explain = request.params["mode"] == "explain"
     clock = SystemClock()
@@ -102,6 +106,12 @@ def perform(request: Request, session: Session) -> None:
         started = clock.monotonic()
         try:
             answer = session.explain(text) if explain else session.run(text)
+        except MemoryError:
+            _report(done)
+            raise Failed(
+                f"cannot show statement {number} of {len(statements)}: a row of it does not fit into memory",
+                hint="ask for less of the large column, or save it to a file on the database's side",
+            ) from None
         except Refused as error:
             _report(done)
             raise Failed(
@@ -112,6 +122,13 @@ def perform(request: Request, session: Session) -> None:
         _show(request, number, len(statements), answer, seconds)
         done.append(_outcome(answer, seconds))
     _report(done)
+
+
+def _limit_memory() -> None:
+    """Never above a limit that is set already."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = MEMORY_BYTES_MAX if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES_MAX, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
 def _kept(request: Request, before: int) -> str | None:

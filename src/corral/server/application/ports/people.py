@@ -69,7 +69,8 @@ class UserStore(Protocol):
     async def change(self, user: str, apply: Callable[[User], User], *, keep: str | None = None) -> User:
         """Store what `apply` makes of the user as it is now, with the next resource_version; `apply` may raise, then nothing changes.
 
-        Another `version` ends the user's sessions. Raises NotFound. With `keep` (a role): Conflict when this disables the last user who has that role on every node.
+        Another `version` ends the user's sessions. Raises NotFound; with `keep` (a role) Conflict when this disables the last user who
+        has that role on every node.
         """
         ...
 

@@ -32,6 +32,9 @@ from corral.testing.stores import (
     MemoryIdempotencyStore,
 )
 
+PASSWORD = "correct horse battery"
+"""Of the users that tests make."""
+
 
 class Things:
     """A room of the tests: remembers what was asked."""
@@ -130,6 +133,23 @@ class Stand:
 
     def bearer(self, secret: str | None = None) -> dict[str, str]:
         return {"Authorization": f"Bearer {secret or self.admin}"}
+
+    async def login(self, name: str = "ada", password: str = PASSWORD) -> httpx2.Response:
+        answer = await self.client.post("/api/v1/login", json={"name": name, "password": password})
+        self.client.cookies.clear()
+        return answer
+
+    async def entered(self, name: str = "ada", password: str = PASSWORD) -> dict[str, str]:
+        """The headers of somebody who has logged in."""
+        answer = await self.login(name, password)
+        assert answer.status_code == 200, answer.text
+        return self.bearer(answer.json()["data"]["access_token"])
+
+    async def call(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> httpx2.Response:
+        return await self.client.request(method, f"/api/v1{path}", headers=headers, json=body)
+
+    async def status(self, headers: dict[str, str], path: str = "/whoami") -> int:
+        return (await self.call("GET", path, headers)).status_code
 
     async def token(self, *permissions: str) -> str:
         caller = Caller(name="admin")

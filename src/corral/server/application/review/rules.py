@@ -55,7 +55,7 @@ RULES: Final[Mapping[str, Rule]] = {
         Level.APPROVAL, "a comment that MySQL and MariaDB execute (/*! … */)", "write it without the comment"
     ),
     "ambiguous_comment": Rule(
-        Level.APPROVAL, "-- without a blank after it is no comment for MySQL", "put a blank after --"
+        Level.APPROVAL, "-- is a comment for MySQL only before a blank of ASCII", "put a blank after --"
     ),
     "client_command": Rule(
         Level.ERROR, "a command of a client program (\\d, DELIMITER, GO)", "leave it out: no client program runs here"

@@ -221,5 +221,5 @@ def _comments(engine: str, verdict: _Verdict, piece: Piece) -> None:
 def _found(piece: Piece) -> Iterator[str]:
     if any(mark in comment for comment in piece.comments for mark in _MARKS):
         yield "executable_comment"
-    if any(comment.startswith("--") and not comment[2:3].isspace() and len(comment) > 2 for comment in piece.comments):
+    if any(comment.startswith("--") and comment[2:3] > " " for comment in piece.comments):
         yield "ambiguous_comment"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from corral.runtime.clock import Clock
 from corral.server.application.jobs.sweep import RetentionHook
 from corral.server.compose.ground import Ground
 from corral.server.compose.proof import compose_sealing
@@ -15,6 +16,7 @@ from corral.server.infrastructure.sql.sessions import SqlSessionStore
 
 ANSWERS_KEPT = timedelta(hours=24)
 LETTERS_KEPT = timedelta(days=7)
+SETTLE_SECONDS = 3600.0
 
 
 def retention(ground: Ground, output: NatsOutputLog, specs: WireSpecs) -> list[RetentionHook]:
@@ -45,4 +47,15 @@ def retention(ground: Ground, output: NatsOutputLog, specs: WireSpecs) -> list[R
     async def sessions(now: datetime) -> None:
         await SqlSessionStore(ground.db).drop_expired(now=now)
 
-    return [jobs, audit, letters, tokens, answers, sessions]
+    return [settled(hook, ground.clock) for hook in (jobs, audit, letters, tokens, answers, sessions)]
+
+
+def settled(hook: RetentionHook, clock: Clock) -> RetentionHook:
+    """`hook` once this server has been up for an hour: a clock that is years ahead at boot has that long to be set."""
+    begun = clock.monotonic()
+
+    async def run(now: datetime) -> None:
+        if clock.monotonic() - begun >= SETTLE_SECONDS:
+            await hook(now)
+
+    return run

@@ -28,6 +28,7 @@ from corral.testing.stack import Stack
 OPEN_MAX: Final = 8
 _RECORD_SECONDS: Final = 15.0
 """More than the longest pause between two tries to write the record."""
+_YOUNG_ENTRIES: Final = 10
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ class Field:
         )
         if not verdict.ok:
             problems.append(str(verdict))
-        problems += self._submissions(jobs) + await self._unrecorded()
+        problems += self._submissions(jobs) + await self._unrecorded() + await self._unproved()
         if outputs:
             problems += self._outputs(tasks, names)
         return Judgement(problems=tuple(problems), counts=dict(verdict.counts), tasks=tasks)
@@ -239,6 +240,23 @@ class Field:
         if await self.eventually(complete, seconds=_RECORD_SECONDS, every=0.5) is not None:
             return []
         return [f"acknowledged and not in the audit record: {len(missing)}, such as {sorted(missing)[:5]}"]
+
+    async def _unproved(self) -> list[str]:
+        """I8: the audit record is whole, and sealed up to what came while we asked, whoever was killed while sealing."""
+        last: dict[str, object] = {}
+
+        async def sealed() -> bool:
+            async for part in self.fleet.audit.verify():
+                last.clear()
+                last.update(part)
+            return not last.get("ok") or (bool(last["checked"]) and int(str(last["unsealed"])) <= _YOUNG_ENTRIES)
+
+        took = await self.eventually(sealed, seconds=_RECORD_SECONDS, every=1.0)
+        if took is None:
+            return [f"the audit record is not sealed within {_RECORD_SECONDS:g} s: {last.get('unsealed')} entries wait"]
+        if last["ok"]:
+            return []
+        return [f"the audit record is not whole: {last['fault']} at {last['sequence']}: {last['why']}"]
 
     def _outputs(self, tasks: dict[Key, Task], names: dict[str, str]) -> list[str]:
         """What succeeded has exactly the output foretold (compared by digest, as told in the catalogue: I3)."""

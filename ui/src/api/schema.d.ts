@@ -580,7 +580,7 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description Newest first, without their tasks.
+         * @description Newest first, without their tasks. `on` is a selector: jobs with a task on a node it picks now; times are RFC 3339.
          */
         get: operations["jobs_list_jobs"];
         put?: never;
@@ -1143,6 +1143,26 @@ export interface paths {
          * @description What the node's agent says of itself right now.
          */
         get: operations["nodes_node_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/output/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find a text in what jobs printed
+         * @description Jobs whose output holds `text` in one line, the newest first. A page takes about two seconds; `next` goes on.
+         */
+        get: operations["jobs_search_output"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2637,6 +2657,17 @@ export interface components {
             /** @default  */
             timestamp: string;
         };
+        /** Envelope[list[FoundView]] */
+        "Envelope_list_corral.server.interface.rest.jobs_types.FoundView_": {
+            /** @default 0 */
+            code: number;
+            data: components["schemas"]["FoundView"][];
+            /** @default ok */
+            message: string;
+            next?: string | null;
+            /** @default  */
+            timestamp: string;
+        };
         /** Envelope[list[JobView]] */
         "Envelope_list_corral.server.interface.rest.jobs_types.JobView_": {
             /** @default 0 */
@@ -2800,6 +2831,12 @@ export interface components {
             message: string;
             rule: string;
         };
+        /** FoundView */
+        FoundView: {
+            hits: components["schemas"]["HitView"][];
+            job: components["schemas"]["JobView"];
+            more: boolean;
+        };
         /** GateBody */
         GateBody: {
             argv?: string[] | null;
@@ -2843,6 +2880,12 @@ export interface components {
             permissions: string[];
             role: string;
             selector: string;
+        };
+        /** HitView */
+        HitView: {
+            line: string;
+            node: string;
+            stream: string;
         };
         /**
          * Interpreter
@@ -7470,6 +7513,10 @@ export interface operations {
         parameters: {
             query?: {
                 states?: string[] | null;
+                on?: string | null;
+                by?: string | null;
+                since?: string | null;
+                until?: string | null;
                 limit?: number;
                 cursor?: string | null;
             };
@@ -11265,6 +11312,124 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Envelope_dict_str_typing.Any_"];
+                };
+            };
+            /** @description Bad input: `element` names the field */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No credential, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid caller who may not do this, or an enrolment that is refused */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such thing, or a selector that picks nothing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description In use, changed meanwhile, or in a state where this cannot be done */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Our own mistake: `request_id` finds it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the server does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A disk or a bounded stream is full */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_search_output: {
+        parameters: {
+            query: {
+                text: string;
+                states?: string[] | null;
+                on?: string | null;
+                by?: string | null;
+                since?: string | null;
+                until?: string | null;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_list_corral.server.interface.rest.jobs_types.FoundView_"];
                 };
             };
             /** @description Bad input: `element` names the field */

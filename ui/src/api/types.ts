@@ -17,3 +17,4 @@ export type StageJson = Schemas["StageJson"];
 export type RevisionView = Schemas["RevisionView"];
 export type AuditView = Schemas["AuditView"];
 export type KindView = Schemas["KindView"];
+export type FoundView = Schemas["FoundView"];

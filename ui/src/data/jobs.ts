@@ -2,20 +2,52 @@
 import { keepPreviousData, useInfiniteQuery, useMutation, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { call, page, query } from "../api/client";
-import type { JobView, PreviewView, SubmitBody, TaskView, WhyView } from "../api/types";
+import type { FoundView, JobView, PreviewView, SubmitBody, TaskView, WhyView } from "../api/types";
 
 export interface JobFilter {
   states?: string;
+  /** A selector: jobs with a task on a node it picks now. */
+  on?: string;
+  by?: string;
+  /** How far back, a key of SPANS. */
+  back?: string;
+}
+
+/** Seconds. */
+export const SPANS: Readonly<Record<string, number>> = { "1h": 3_600, "1d": 86_400, "7d": 604_800, "30d": 2_592_000 };
+
+function asked(filter: JobFilter) {
+  const span = SPANS[filter.back ?? ""];
+  return {
+    states: filter.states || undefined,
+    on: filter.on || undefined,
+    by: filter.by || undefined,
+    since: span === undefined ? undefined : new Date(Date.now() - span * 1000).toISOString(),
+  };
 }
 
 export function useJobs(filter: JobFilter) {
   return useInfiniteQuery({
     queryKey: ["jobs", "list", filter],
-    queryFn: ({ pageParam, signal }) => page<JobView[]>("GET", `/jobs${query({ limit: 50, states: filter.states, cursor: pageParam })}`, { signal }),
+    queryFn: ({ pageParam, signal }) => page<JobView[]>("GET", `/jobs${query({ limit: 50, ...asked(filter), cursor: pageParam })}`, { signal }),
     initialPageParam: "",
     getNextPageParam: (last) => last.next,
     placeholderData: keepPreviousData,
     refetchInterval: (asked) => (asked.state.data?.pages[0]?.data.some((job) => job.state === "open") ? 2_500 : 10_000),
+  });
+}
+
+/** Jobs whose output holds `text`. A page is about two seconds of the server's looking; it may hold nothing and still go on. */
+export function useOutputSearch(text: string, filter: JobFilter) {
+  return useInfiniteQuery({
+    queryKey: ["jobs", "search", text, filter],
+    queryFn: ({ pageParam, signal }) => page<FoundView[]>("GET", `/output/search${query({ text, ...asked(filter), cursor: pageParam })}`, { signal }),
+    initialPageParam: "",
+    getNextPageParam: (last) => last.next,
+    enabled: text.trim() !== "",
+    staleTime: 60_000,
+    refetchOnWindowFocus: false,
+    retry: false,
   });
 }
 

@@ -1,11 +1,12 @@
 // What ran: newest first, page by page, filters in the address.
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
-import type { JobView } from "../api/types";
-import { useJobs } from "../data/jobs";
+import type { FoundView, JobView } from "../api/types";
+import { type JobFilter, SPANS, useJobs, useOutputSearch } from "../data/jobs";
 import { useAddress } from "../kit/address";
 import { Asked, Empty, Trouble } from "../kit/asked";
+import { SelectorField } from "../kit/selector";
 import { CountsBar, State } from "../kit/states";
 import { duration, When } from "../kit/when";
 
@@ -13,8 +14,10 @@ const STATES = ["open", "succeeded", "failed", "cancelled"];
 
 export function Jobs() {
   const { t } = useTranslation();
-  const [address, set] = useAddress({ state: "", find: "" });
-  const jobs = useJobs(address.state === "" ? {} : { states: address.state });
+  const [address, set] = useAddress({ state: "", find: "", on: "", by: "", back: "", output: "" });
+  const filter: JobFilter = { states: address.state, on: address.on, by: address.by, back: address.back };
+  const jobs = useJobs(filter);
+  const [output, setOutput] = useState(address.output);
   const rows = useMemo(() => (jobs.data?.pages ?? []).flatMap((page) => page.data), [jobs.data]);
   const words = address.find.toLowerCase().split(/\s+/).filter(Boolean);
   const shown = rows.filter((job) => {
@@ -37,12 +40,44 @@ export function Jobs() {
           {t("jobs.new")}
         </Link>
       </div>
+      <form
+        className="filters"
+        role="search"
+        onSubmit={(event) => {
+          event.preventDefault();
+          set({ output: output.trim() });
+        }}
+      >
+        <SelectorField value={address.on} onChange={(on) => set({ on })} error={jobs.error} label={t("jobs.on")} placeholder={t("jobs.on")} />
+        <input value={address.by} placeholder={t("jobs.by")} aria-label={t("jobs.by")} onChange={(event) => set({ by: event.target.value.trim() })} />
+        <select value={address.back} aria-label={t("jobs.back")} onChange={(event) => set({ back: event.target.value })}>
+          {["", ...Object.keys(SPANS)].map((back) => (
+            <option key={back} value={back}>
+              {t(`jobs.span.${back || "any"}`)}
+            </option>
+          ))}
+        </select>
+        <input type="search" className="grow" value={output} maxLength={200} placeholder={t("jobs.output")} aria-label={t("jobs.output")} onChange={(event) => setOutput(event.target.value)} />
+        <button type="submit" disabled={output.trim() === address.output}>
+          {t("jobs.search")}
+        </button>
+      </form>
+      {address.output !== "" && (
+        <Printed
+          text={address.output}
+          filter={filter}
+          onClose={() => {
+            setOutput("");
+            set({ output: "" });
+          }}
+        />
+      )}
       {jobs.isError && jobs.data !== undefined && <Trouble error={jobs.error} />}
       <div className="panel">
         <Asked query={jobs}>
           {() =>
             shown.length === 0 ? (
-              <Empty title={rows.length > 0 || address.state !== "" ? t("jobs.none_match") : t("jobs.none")}>
+              <Empty title={rows.length > 0 || Object.values(filter).some(Boolean) ? t("jobs.none_match") : t("jobs.none")}>
                 <Link to="/run">{t("jobs.first")}</Link>
               </Empty>
             ) : (
@@ -61,6 +96,66 @@ export function Jobs() {
       </div>
     </>
   );
+}
+
+/** Jobs that printed a text: found while one reads on, a look of the server at a time. */
+function Printed({ text, filter, onClose }: { text: string; filter: JobFilter; onClose: () => void }) {
+  const { t } = useTranslation();
+  const search = useOutputSearch(text, filter);
+  const found = (search.data?.pages ?? []).flatMap((page) => page.data);
+  return (
+    <section className="panel" aria-label={t("jobs.printed", { text })}>
+      <div className="row">
+        <strong>{t("jobs.printed", { text })}</strong>
+        <button className="plain" onClick={onClose}>
+          {t("jobs.close")}
+        </button>
+      </div>
+      {search.isError && <Trouble error={search.error} again={() => void search.refetch()} />}
+      {found.map((one) => (
+        <FoundJob key={one.job.job} found={one} />
+      ))}
+      <div className="row" role="status">
+        {search.isFetching ? (
+          <span className="muted">{t("jobs.searching")}</span>
+        ) : search.hasNextPage ? (
+          <button onClick={() => void search.fetchNextPage()}>{t("jobs.search_on")}</button>
+        ) : (
+          <span className="muted">{t("jobs.searched", { count: found.length })}</span>
+        )}
+      </div>
+    </section>
+  );
+}
+
+function FoundJob({ found }: { found: FoundView }) {
+  const { t } = useTranslation();
+  return (
+    <div className="found">
+      <div className="row">
+        <State state={found.job.state} />
+        <Link className="mono" to={`/jobs/${found.job.job}`}>
+          {found.job.command || found.job.name || found.job.job}
+        </Link>
+        <span className="muted small">
+          <When at={found.job.created_at} />
+        </span>
+      </div>
+      {found.hits.map((hit, number) => (
+        <div key={number} className="row small">
+          <span className="muted">{hit.node}</span>
+          <code className="cut">{printable(hit.line)}</code>
+        </div>
+      ))}
+      {found.more && <div className="muted small">{t("jobs.more_hits")}</div>}
+    </div>
+  );
+}
+
+/** A line as plain text: colours and other control sequences taken out. */
+function printable(line: string): string {
+  // eslint-disable-next-line no-control-regex
+  return line.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, "").replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "�");
 }
 
 export function JobTable({ jobs }: { jobs: readonly JobView[] }) {

@@ -131,7 +131,8 @@ def shell_glob(pattern: str, text: str) -> bool:
 
 def absolute(path: str, cwd: str | None) -> str:
     """`path` as far as it is known: absolute, without `.`, `..`, doubled slashes, and without a last `/*` (all of a folder)."""
-    if not path.startswith("/"):
+    top = path.startswith("/")
+    if not top:
         if path.startswith("~"):
             name, _, rest = path[1:].partition("/")
             path = f"/root/{rest}" if name in ("", "root") else f"/home/{name}/{rest}"
@@ -147,4 +148,4 @@ def absolute(path: str, cwd: str | None) -> str:
     while path.endswith(("/*", "/.*", "/{*,.*}", "/?*", "/**")):
         path = path.rpartition("/")[0] or "/"
     # `/$x`: whatever it is, it lies at the top
-    return "/" if path == "/" + UNKNOWN else path
+    return "/" if top and path == "/" + UNKNOWN else path

@@ -4,7 +4,8 @@ A rule is {"id", "effect": "deny" | "allow", "match": {…}}. Every key given in
   program  [globs]  base name of the command, wrappers such as sudo, env, nohup, xargs and `sh -c` looked through
   args     [globs]  one of the arguments matches one of them; of an allow rule, every argument does
   argv     [globs]  program and arguments one by one; a last "**" stands for any rest
-  removes  [paths]  a recursive rm (find -delete, …) of one of these; "/x" = x itself, "/x/**" = x and all below
+  removes  [paths]  a recursive rm (find -delete, …) of one of these; "/x" = x itself, "/x/*" = x and what is
+                   right in it, "/x/**" = x and all below
   changes  [paths]  a recursive chmod, chown or the like of one of these, and moving one away
   writes   [globs]  the target of a redirection, of tee, or of dd of=
   fed_by   [globs]  what it reads comes from one of these programs: earlier in its pipeline, or in a substitution of its words
@@ -254,7 +255,8 @@ def _program(rule: PolicyRule, program: str) -> bool:
     if _any_glob(rule.program, program):
         return True
     # `/sbin/reb*t`: the shell makes a name of it, which a deny rule has to expect
-    return rule.deny and _is_glob(program) and any(shell_glob(program, name) for name in rule.program)
+    named = _is_glob(program) and any(c.isalnum() for c in program)
+    return rule.deny and named and any(shell_glob(program, name) for name in rule.program)
 
 
 def _is_glob(word: str) -> bool:
@@ -282,16 +284,18 @@ def _argv(globs: Sequence[str], words: Sequence[str]) -> bool:
 
 
 def under(path: str, roots: Iterable[str]) -> bool:
-    """Whether removing `path` removes something of `roots` (`/x/**` = all below /x too)."""
+    """Whether removing `path` removes something of `roots` (`/x/*` = what is right in /x too, `/x/**` = all below)."""
     pattern = _is_glob(path)
     for root in roots:
-        base = root.removesuffix("/**") or "/"
+        if root.endswith("/*") and posixpath.dirname(path) == root[:-2]:
+            return True
+        base = root.removesuffix("/**").removesuffix("/*") or "/"
         # removing a folder removes all that is in it: a parent of a guarded path counts as the path
         if path == base or path == "/" or base.startswith(path.rstrip("/") + "/"):
             return True
-        if base != root and path.startswith(base.rstrip("/") + "/"):
+        if root.endswith("/**") and path.startswith(base.rstrip("/") + "/"):
             return True
-        if pattern and base != "/" and _reaches(path, base, below=base != root):
+        if pattern and base != "/" and _reaches(path, base, below=root.endswith("/**")):
             return True
     return False
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from corral.domain.policy import SYSTEM_PATHS
 from corral.domain.shelltext import FORK_BOMB
 
 
@@ -18,6 +17,16 @@ _DEVICES: Final = (
     "/dev/loop*", "/dev/disk/*", "/dev/mem", "/dev/kmem", "/dev/port",
 )  # fmt: skip
 
+REMOVED: Final = (
+    "/", "/bin/**", "/boot/**", "/dev/**", "/etc/*", "/home", "/lib/**", "/lib32/**", "/lib64/**", "/media", "/mnt", "/opt",
+    "/proc/**", "/root", "/run", "/sbin/**", "/srv", "/sys/**", "/usr/*", "/usr/bin/**", "/usr/lib/*", "/usr/lib64/*",
+    "/usr/sbin/**", "/usr/local", "/var", "/var/lib", "/var/log", "/var/spool",
+    "/tmp",  # noqa: S108  # a path to guard, not a place to write to
+)  # fmt: skip
+CHANGED: Final = (
+    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/opt", "/proc", "/root", "/run", "/sbin", "/srv",
+    "/sys", "/usr/*", "/var", "/var/lib", "/etc/ssh", "/etc/pam.d", "/etc/systemd", "/etc/passwd", "/etc/shadow",
+)  # fmt: skip
 _DECODERS: Final = ("base64", "base32", "basenc", "xxd", "uudecode", "openssl", "rev", "tr", "gpg", "od", "hexdump")
 _RUNNERS: Final = (
     "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "rbash", "eval", "source", ".", "python*", "perl", "ruby", "node", "php", "$",
@@ -42,8 +51,8 @@ SHIPPED: Final[Sequence[Mapping[str, Any]]] = (
     _deny("no-volume-erasure", program=("cryptsetup", "mdadm", "zpool"),
           args=("erase", "luksErase", "luksFormat", "--zero-superblock", "destroy", "labelclear")),
     _deny("no-raw-disk", writes=_DEVICES),
-    _deny("no-system-removal", removes=SYSTEM_PATHS),
-    _deny("no-system-change", changes=SYSTEM_PATHS),
+    _deny("no-system-removal", removes=REMOVED),
+    _deny("no-system-change", changes=CHANGED),
     _deny("no-fork-bomb", program=(FORK_BOMB,)),
     _deny("no-decoded-shell", program=_RUNNERS, fed_by=_DECODERS),
 )  # fmt: skip

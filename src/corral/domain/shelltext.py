@@ -41,6 +41,7 @@ _KEYWORDS: Final = frozenset(
 )
 _BEFORE: Final = _KEYWORDS | {"-p"}
 """`time -p …`: no command begins with an option."""
+_CASE: Final = Word("case")
 _BACKSLASH: Final = re.compile(r"\\(.)", re.DOTALL)
 _IN_DOUBLE: Final = re.compile(r'\\([$`"\\\n])')
 
@@ -54,6 +55,8 @@ class _Here:
     """How many commands there were before it."""
     command: SimpleCommand = field(default_factory=SimpleCommand)
     pipeline: list[SimpleCommand] = field(default_factory=list)
+    piped: bool = False
+    """The last thing was a `|`."""
     parts: list[str] | None = None
     literal: bool = True
     quoted: bool = False
@@ -62,6 +65,8 @@ class _Here:
     redirect: str = ""
     function: bool = False
     """The next word is the name of a function."""
+    case: bool = False
+    """The command at hand begins with the keyword."""
     cases: int = 0
     pattern: bool = False
     """Inside `case`, where a `)` ends a pattern and nothing else."""
@@ -165,7 +170,12 @@ class _Reader:
 
     def _operator(self, token: str) -> None:
         here = self._here
-        if token == "(":  # a token of a language
+        if here.pattern and token in ("|", ")"):
+            # what stands here is a pattern of `case`, which nobody runs
+            self._end_word()
+            here.command = SimpleCommand()
+            here.pattern = token == "|"
+        elif token == "(":  # a token of a language
             if here.pattern:
                 self._end_word()
                 return
@@ -177,6 +187,7 @@ class _Reader:
         elif token == ")":  # a token of a language
             self._end_command(";")
             if here.pattern:
+                # `case x in a)` in one line
                 here.pattern = False
             else:
                 self._close()
@@ -200,7 +211,8 @@ class _Reader:
         if kind == "word":
             self._put(inner)
         else:
-            self._here.pipeline = [*self._here.pipeline, *inner]
+            self._here.pipeline = [*self._here.pipeline, *inner][-PIPELINE_MAX:]
+            self._here.piped = False
 
     def _put(self, inner: list[SimpleCommand]) -> None:
         """Put what these commands print where they stand, as far as it is known."""
@@ -290,6 +302,7 @@ class _Reader:
                 self._functions.add(word.text)
                 here.function = False
             else:
+                here.case = here.case if command.words else word == _CASE and not here.quoted
                 command.words.append(word)
         else:
             here.function = word.text == "function"
@@ -318,9 +331,11 @@ class _Reader:
             self._out.append(command)
             self._learn(command)
         if operator in ("|", "|&"):
-            if command:
+            if command and not here.pattern:
                 here.pipeline = [*here.pipeline, command][-PIPELINE_MAX:]
-        elif operator != "(" and (command or operator != "\n"):
+            here.piped = True
+        elif operator != "(" and (command or operator != "\n" or not here.piped):
+            here.piped = False
             # a newline behind `|` goes on with the pipeline
             here.pipeline = []
 
@@ -339,9 +354,11 @@ class _Reader:
         elif name == "read":
             for text in texts[1:]:
                 self._made_by(text, [*command.before, *command.inside])
-        elif name == "case":
-            self._here.cases += 1
-            self._here.pattern = True
+        elif name == "case" and self._here.case:
+            self._here.pipeline = []
+            if texts[-1] != "esac":
+                self._here.cases += 1
+                self._here.pattern = True
         elif name == "esac":
             self._here.cases = max(0, self._here.cases - 1)
             self._here.pattern = False

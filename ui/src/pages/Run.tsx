@@ -6,6 +6,7 @@ import { useKinds } from "../data/kinds";
 import { usePreview, useSubmit } from "../data/jobs";
 import { useNodes, useResolve } from "../data/nodes";
 import { useMay } from "../data/session";
+import { remember } from "../data/submitted";
 import { Confirm, THRESHOLD } from "../kit/Confirm";
 import { useAddress } from "../kit/address";
 import { Trouble } from "../kit/asked";
@@ -59,7 +60,15 @@ export function Run() {
   const hits = resolved.error || !settled ? 0 : (resolved.data?.nodes.length ?? 0);
   const ready = made.body !== null && hits > 0 && allowed && !submit.isPending;
   const go = () => {
-    if (made.body !== null) submit.mutate(made.body, { onSuccess: (job) => set({ job: job.job }), onSettled: () => setAsking(false) });
+    const body = made.body;
+    if (body === null) return;
+    submit.mutate(body, {
+      onSuccess: (job) => {
+        remember(job.job, body);
+        set({ job: job.job });
+      },
+      onSettled: () => setAsking(false),
+    });
   };
   // Pressed before the server has said who is hit: it starts as soon as that is known.
   const start = () => setPressed(true);

@@ -2,10 +2,17 @@
 import type { JobView, SubmitBody } from "../api/types";
 import { quoted } from "./words";
 
-/** For a job: a shell line runs it again; what a line cannot hold (scripts, other kinds) is shown by its id. */
+/** For a job that was not submitted from here: its line may be cut and has lost its line ends, so it is shown, not run again. */
 export function commandLine(job: JobView): string {
-  if (job.kind !== "exec" || job.command.endsWith("…") || /^(sh|bash|python3|pwsh) script/.test(job.command)) return `corral exec get ${job.job}`;
-  return `corral exec run -t ${quoted(job.target)} --shell -- ${quoted(job.command)}`;
+  return `corral exec get ${job.job}`;
+}
+
+/** Where the Run page begins with the same; null when that cannot be said by an address. */
+export function runAgain(job: JobView, body: SubmitBody | undefined): string | null {
+  const line = body === undefined ? job.command : (body.shell ?? body.argv?.map(quoted).join(" "));
+  const known = job.kind === "exec" && line !== undefined && line !== null && !line.includes("\n");
+  if (!known || (body === undefined && (line.endsWith("…") || /^(sh|bash|python3|pwsh) script/.test(line)))) return null;
+  return `/run?target=${encodeURIComponent(job.target)}&mode=${body?.argv ? "argv" : "shell"}&command=${encodeURIComponent(line)}`;
 }
 
 /** For what is about to be submitted. */
@@ -22,7 +29,7 @@ export function submitLine(body: SubmitBody): string {
   if (body.user) options.push("--user", quoted(body.user));
   if (body.cwd) options.push("--cwd", quoted(body.cwd));
   if (body.kind && body.kind !== "exec") {
-    const given = Object.entries(body.params ?? {}).map(([name, value]) => quoted(`${name}=${typeof value === "string" ? value : JSON.stringify(value)}`));
+    const given = Object.entries(body.params ?? {}).map(([name, value]) => "-p " + quoted(`${name}=${typeof value === "string" ? value : JSON.stringify(value)}`));
     const connection = body.connection ? ["--connection", quoted(body.connection)] : [];
     return ["corral task run", body.kind, ...options, ...connection, ...given].join(" ");
   }

@@ -199,6 +199,17 @@ def test_a_connection_that_fails_says_why_and_shows_no_password(my: Any) -> None
     assert "s3cr" not in ran.err
 
 
+def test_strings_end_where_the_review_saw_them_end_whatever_the_server_s_mode(my: Any, mariadb_server: Any) -> None:
+    before = mariadb_server.sql("select @@global.sql_mode").strip()
+    mariadb_server.sql("set global sql_mode = 'NO_BACKSLASH_ESCAPES,STRICT_TRANS_TABLES,ANSI'")
+    try:
+        ran = my.ok(sql="""select 'a\\' b' as x, "text" as y, @@sql_mode as mode""", format="json")
+    finally:
+        mariadb_server.sql(f"set global sql_mode = '{before}'")
+    assert (ran.rows[0]["x"], ran.rows[0]["y"]) == ("a' b", "text")
+    assert "STRICT_TRANS_TABLES" in ran.rows[0]["mode"]
+
+
 def test_a_password_beyond_ascii_is_accepted(my: Any, mariadb_server: Any) -> None:
     mariadb_server.sql("create user if not exists ana identified by 'pässwörd€'; grant all on *.* to ana")
     child = type(my)("mysql", {**my.connection, "user": "ana", "password": "pässwörd€"}, my.directory)

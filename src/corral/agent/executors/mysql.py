@@ -25,6 +25,10 @@ CANCEL_SECONDS: Final = 3
 _NOT_ROLLED_BACK: Final = 1196
 _IN_TRANSACTION: Final = 1
 _EXPLAINED: Final = frozenset({"SELECT", "WITH", "TABLE", "VALUES", "INSERT", "UPDATE", "DELETE", "REPLACE"})
+_LEXING_MODES: Final = frozenset(
+    {"NO_BACKSLASH_ESCAPES", "ANSI_QUOTES", "ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"}
+)
+"""Modes that change where strings and names end, and those that stand for several with one of these."""
 _UNTRANSACTIONAL: Final = """
     select table_schema, table_name from information_schema.tables
     where table_type = 'BASE TABLE' and engine not in ('InnoDB', 'ROCKSDB', 'TokuDB', 'NDBCLUSTER')
@@ -126,8 +130,18 @@ class _Session:
         if self._mariadb:
             self._command(f"SET SESSION max_statement_time = {self._seconds}")
         self._command(f"SET SESSION sql_select_limit = {int(request.params['row_cap']) + 1}")
+        self._read_as_reviewed()
         if self._read_only:
             self._command("SET SESSION TRANSACTION READ ONLY")
+
+    def _read_as_reviewed(self) -> None:
+        """Strings end where they ended for the review, whatever the server's default."""
+        found = Rows(cap=1)
+        self._send("SELECT @@sql_mode", (), found)
+        modes = str(found.kept[0][0]).split(",")
+        kept = [mode for mode in modes if mode not in _LEXING_MODES]
+        if kept != modes:
+            self._command(f"SET SESSION sql_mode = '{','.join(kept)}'")
 
     @contextlib.contextmanager
     def around(self) -> Iterator[None]:

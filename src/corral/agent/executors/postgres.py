@@ -101,6 +101,7 @@ class _Session:
         self._connection = connection
         self._read_only = bool(request.params["read_only"])
         seconds = min(float(request.params["statement_timeout_seconds"]), request.deadline_seconds)
+        self._command("SET standard_conforming_strings = on")  # strings end where they ended for the review
         self._command(f"SET statement_timeout = {max(1, int(seconds * 1000))}")
 
     @contextlib.contextmanager

@@ -63,6 +63,11 @@ RULES: Final[Mapping[str, Rule]] = {
     "cte_write": Rule(Level.WARNING, "a write inside WITH", "it changes rows although it reads like a query"),
     "select_into": Rule(Level.WARNING, "SELECT … INTO makes a table"),
     "replace_rows": Rule(Level.NOTE, "REPLACE deletes the rows it replaces"),
+    "lexing": Rule(
+        Level.APPROVAL,
+        "SET of how later statements are read (sql_mode, standard_conforming_strings)",
+        "the review read them by the usual rules",
+    ),
     "secret_text": Rule(
         Level.APPROVAL,
         "a secret in the text: it becomes SQL after the review",

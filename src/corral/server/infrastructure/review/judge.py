@@ -26,6 +26,7 @@ _TRANSACTION: Final = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", 
 _CLIENT: Final = frozenset({"DELIMITER", "GO", "SOURCE", "\\", "\\C", "\\D", "\\I", "\\G"})
 _SERVER: Final = frozenset({("ALTER", "SYSTEM"), ("SET", "GLOBAL"), ("SET", "PERSIST")})
 _INTO_FILE: Final = frozenset({("INTO", "OUTFILE"), ("INTO", "DUMPFILE")})
+_LEXING: Final = ("SQL_MODE", "STANDARD_CONFORMING_STRINGS", "BACKSLASH_QUOTE")
 _NO_STATEMENT: Final = "it is no statement"
 _MARKS: Final = ("/*!", "/*M!")
 
@@ -53,6 +54,10 @@ def judge(engine: str, piece: Piece) -> ReviewedStatement:
         verdict.changes = True
         verdict.add("server_file", "INTO OUTFILE writes a file on the database's machine")
     _comments(engine, verdict, piece)
+    if words[:1] == ["SET"] and any(name in piece.text.upper() for name in _LEXING):
+        verdict.add(
+            "lexing", "it changes how the statements behind it are read, and they were reviewed by the usual rules"
+        )
     if references(piece.text):
         verdict.add("secret_text", "a secret becomes part of it, and nobody here can see what it says then")
     return ReviewedStatement(

@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from corral.domain.errors import Denied
 from corral.sdk import Submission, connect
+from corral.sdk.rollouts import NewRollout
 from corral.testing.stack import Stack
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -110,6 +111,21 @@ async def test_reads_of_output_and_of_the_record_itself_are_in_it(stack: Stack) 
     (read,) = await stack.fleet.audit.list(job=handle.id, action="GET /jobs/{job}")
     assert read["details"]["read"] == "output"
     assert (await stack.fleet.audit.list(action="GET /audit"))[0]["outcome"] == "ok"
+
+
+async def test_what_a_rollout_starts_by_itself_is_in_the_record_in_its_creator_s_name(stack: Stack) -> None:
+    change = {"shell": "true", "env": {"KEY": CANARY}}
+    new = NewRollout(target="all", name="by-itself", change=change, strategy="count:1,0", auto_advance=True)
+    made = await stack.fleet.rollouts.create(new)
+    async with asyncio.timeout(30):
+        while (await stack.fleet.rollouts.get(made.rollout)).state != "succeeded":
+            await asyncio.sleep(0.1)
+    entries = await stack.fleet.audit.list(outcome="asked", action="submits")
+    assert [(row["actor"], row["action"], row["target"]) for row in entries] == [
+        ("admin", "rollout submits", f"{made.rollout}/stage-{number}") for number in (2, 1)
+    ]
+    assert [row["details"]["node_count"] for row in entries] == [1, 1]
+    assert CANARY not in json.dumps(await stack.fleet.audit.list(limit=None))
 
 
 async def test_a_replay_takes_the_time_it_took_and_stops_at_ctrl_c(stack: Stack) -> None:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from corral.domain.errors import Unavailable
+from corral.domain.errors import NotFound, Unavailable
 from corral.server.application.audit.record import AuditWriter
-from corral.server.application.ports.access import AuditEntry
+from corral.server.application.ports.access import NO_FILTER, AuditEntry, AuditFilter
 from corral.testing.clock import FakeClock
 
 
@@ -44,7 +44,12 @@ class Rows:
             raise Unavailable("cannot reach the database")
         self.batches.append([entry.target for entry in entries])
 
-    async def list(self, *, limit: int = 50, before: int | None = None) -> Sequence[tuple[int, AuditEntry]]:
+    async def get(self, entry: int) -> AuditEntry:
+        raise NotFound("cannot find it")
+
+    async def list(
+        self, *, limit: int = 50, before: int | None = None, only: AuditFilter = NO_FILTER
+    ) -> Sequence[tuple[int, AuditEntry]]:
         return []
 
     @property

@@ -74,7 +74,7 @@ async def serve(config: ServerConfig, *, config_file: Path | None = None) -> Non
             "connections": named.connections,
             "roles": roles.room,
             "audit": sealing.proof,
-            "approvals": compose_approvals(ground, jobs),
+            "approvals": compose_approvals(ground, jobs, named),
             "sql_review": review,
         }
         engine: list[Component] = [ground.embedded] if ground.embedded else []

@@ -6,7 +6,7 @@ The nodes decide with authority; only rules for roles are this server's alone, s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,7 @@ from corral.server.application.ports.fleet import Standing
 from corral.server.application.ports.guards import Hold
 
 HOLD: Final = "policy"
+ADMIN: Final = "admin"
 INLINE_CHARS: Final = 4096
 """A longer text is read beside the event loop: the worst of 64 KiB takes most of a second."""
 
@@ -61,42 +62,56 @@ class PolicyGuard:
         return None
 
 
-RolesOn = Callable[[str], Collection[str]]
-"""Node → the roles somebody has there."""
+RoleNodes = Callable[[str], Collection[str] | None]
+"""Role → the nodes somebody has it on; None: on every node."""
 
 
-def roles_of(caller: Caller, fleet: Standing) -> RolesOn:
+def roles_of(caller: Caller, fleet: Standing) -> RoleNodes:
     """A caller that nothing limits counts as admin; one that belongs to nobody has no role."""
     if caller.grants is None:
-        everywhere = frozenset({"admin"}) if caller.may("*") else frozenset[str]()
-        return lambda node: everywhere
-    on: list[tuple[str, Collection[str] | None]] = [
-        (grant.role, None if grant.selector == EVERYWHERE else fleet.within((grant.selector,)))
-        for grant in caller.grants
-        if grant.role
-    ]
-    return lambda node: frozenset(role for role, nodes in on if nodes is None or node in nodes)
+        is_admin = caller.may("*")
+        return lambda role: None if is_admin and role == ADMIN else frozenset()
+    grants = caller.grants
+
+    def nodes(role: str) -> Collection[str] | None:
+        selectors = tuple(dict.fromkeys(grant.selector for grant in grants if grant.role == role))
+        return None if EVERYWHERE in selectors else fleet.within(selectors) if selectors else frozenset()
+
+    return nodes
 
 
-def alike(policy: FleetPolicy, nodes: Sequence[str], roles_on: RolesOn, fleet: Standing) -> list[Alike]:
-    """`nodes` in groups on which the same rules apply. Two ways through few rules, whatever the number of nodes."""
-    where: Mapping[str, Collection[str]] = {
-        rule.selector: fleet.within((rule.selector,)) for rule in policy.rules if rule.selector != EVERYWHERE
-    }
-    with_roles = any(rule.roles for rule in policy.rules)
-    if not where and not with_roles:
-        return [_alike(policy, nodes, range(len(policy.rules)))]
-    groups: dict[tuple[int, ...], list[str]] = {}
-    for node in nodes:
-        roles = roles_on(node) if with_roles else ()
-        applying = tuple(
-            index
-            for index, rule in enumerate(policy.rules)
-            if (rule.selector == EVERYWHERE or node in where[rule.selector])
-            and (not rule.roles or any(role in roles for role in rule.roles))
-        )
-        groups.setdefault(applying, []).append(node)
-    return [_alike(policy, members, applying) for applying, members in groups.items()]
+def alike(policy: FleetPolicy, nodes: Sequence[str], role_nodes: RoleNodes, fleet: Standing) -> list[Alike]:
+    """`nodes` in groups on which the same rules apply; each rule that is not for all splits them once."""
+    groups: list[tuple[list[int], Sequence[str]]] = [([], nodes)]
+    for index, rule in enumerate(policy.rules):
+        where = _nodes_of(rule, role_nodes, fleet)
+        if where is None:
+            for applying, _ in groups:
+                applying.append(index)
+            continue
+        split: list[tuple[list[int], Sequence[str]]] = []
+        for applying, members in groups:
+            within = [node for node in members if node in where]
+            if within:
+                split.append(([*applying, index], within))
+            if len(within) < len(members):
+                split.append((applying, [node for node in members if node not in where]))
+        groups = split
+    return [_alike(policy, members, applying) for applying, members in groups]
+
+
+def _nodes_of(rule: FleetRule, role_nodes: RoleNodes, fleet: Standing) -> Collection[str] | None:
+    """The nodes on which a rule applies to somebody; None: all."""
+    where = None if rule.selector == EVERYWHERE else frozenset(fleet.within((rule.selector,)))
+    if not rule.roles:
+        return where
+    held: set[str] = set()
+    for role in rule.roles:
+        nodes = role_nodes(role)
+        if nodes is None:
+            return where
+        held.update(nodes)
+    return held if where is None else held & where
 
 
 def _alike(policy: FleetPolicy, nodes: Sequence[str], applying: Collection[int]) -> Alike:

@@ -13,7 +13,7 @@ from corral.domain.policy import Verdict
 from corral.domain.policy_reading import Reading
 from corral.server.application.access.scope import Scope
 from corral.server.application.policies.book import PolicyBook
-from corral.server.application.policies.guard import alike, judged, reading_of, roles_of
+from corral.server.application.policies.guard import RoleNodes, alike, judged, reading_of, roles_of
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.fleet import Fleet, Standing
 
@@ -62,7 +62,7 @@ class Trials:
         if target is not None:
             found = Scope(self._standing).visible(caller, self._fleet.resolve(target), "node.read", "exec.run")
             nodes = found or ("",)
-        roles = roles_of(caller, self._standing) if role is None else lambda node: frozenset({role})
+        roles = roles_of(caller, self._standing) if role is None else _only(role)
         policy = await self._book.current()
         task = await reading_of(job)
         parts = []
@@ -83,6 +83,11 @@ class Trials:
             readable=all(reading.readable for reading in task),
             unseen=unseen(task, spec),
         )
+
+
+def _only(role: str) -> RoleNodes:
+    """As if this role were held everywhere and no other."""
+    return lambda asked: None if asked == role else frozenset()
 
 
 def unseen(task: Sequence[Reading], spec: CommandSpec) -> list[str]:

@@ -32,9 +32,9 @@ def test_after_a_restore_jobs_nodes_tokens_and_the_nodes_themselves_are_there(
     installation.add_node("web-1")
     installation.corral("node", "set", "web-1", "--labels", "role=web")
     before = installation.json("exec", "run", "-t", "web-1", "--", "echo", "before")
-    large = tmp_path / "large.sh"
-    large.write_text("exit 0\n" + "# padding\n" * 60_000)  # too large for a message: an object in the engine
-    sealed = installation.json("exec", "run", "-t", "web-1", "--script", str(large), "--detach")
+    large = tmp_path / "large.txt"
+    large.write_text("padding\n" * 60_000)  # too large for a message: an object in the engine
+    sealed = installation.json("exec", "run", "-t", "web-1", "--stdin", str(large), "--detach", "--", "wc", "-c")
     installation.until(lambda: installation.json("exec", "get", sealed["job"])["state"] == "succeeded")
     token = installation.json("token", "create", "--uses", "2")
 

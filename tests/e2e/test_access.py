@@ -91,6 +91,24 @@ def test_the_policy_is_asked_without_anything_being_run(site: Site, open_page: O
     assert not [job for job in site.call("GET", "/jobs?limit=200") if "shutdown" in job["command"]]
 
 
+def test_a_secret_is_written_and_never_shown(site: Site, open_page: Open, axe: Callable[[Page], list[str]]) -> None:
+    page, _ = open_page(site, "/access/secrets", theme="dark")
+    page.get_by_label("Name").fill("from-the-page")
+    page.get_by_label("Value").fill("a word nobody reads back")
+    page.get_by_role("button", name="Write").click()
+    row = page.get_by_role("row").filter(has_text="from-the-page")
+    expect(row).to_contain_text("version 1")
+    assert "nobody reads back" not in page.content()
+    assert axe(page) == []
+    row.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Delete")).to_be_disabled()
+    dialog.get_by_label("Type from-the-page to go on").fill("from-the-page")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+    assert [one for one in site.call("GET", "/secrets") if one["name"] == "from-the-page"] == []
+
+
 def test_every_part_is_usable_by_a_screen_reader(site: Site, open_page: Open, axe: Callable[[Page], list[str]]) -> None:
     for part, theme in (("approvals", "light"), ("users", "dark"), ("tokens", "dark"), ("policy", "light")):
         page, _ = open_page(site, f"/access/{part}", theme=theme)

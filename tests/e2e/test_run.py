@@ -104,3 +104,15 @@ def test_filters_of_jobs_live_in_the_address(site: Site, open_page: Open) -> Non
     expect(page.get_by_role("button", name="failed", exact=True)).to_have_attribute("aria-pressed", "true")
     for state in page.locator("tbody .state").all_text_contents():
         assert "failed" in state
+
+
+def test_a_picture_is_walked_with_the_arrow_keys(site: Site, open_page: Open) -> None:
+    job = site.run("node-*", "echo one")
+    page, _ = open_page(site, f"/jobs/{job}")
+    picture = page.get_by_label("Picture of nodes")
+    picture.focus()
+    for key in ("ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    expect(picture).to_contain_text("node-2")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("node=node-2"))

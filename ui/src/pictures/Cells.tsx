@@ -1,7 +1,8 @@
 // A cell a node on one canvas: no element per node, so thousands stay smooth. Colour and letter both say the state.
 import { useEffect, useMemo, useRef, useState } from "react";
+import { useTranslation } from "react-i18next";
 import { look } from "../kit/states";
-import { cellAt, layout } from "./cells";
+import { cellAt, layout, step } from "./cells";
 import { usePaints } from "./paint";
 
 interface Props {
@@ -16,6 +17,7 @@ interface Props {
 const LETTERS_FROM = 15;
 
 export function Cells({ groups, stateOf, tip, onOpen, selected, label }: Props) {
+  const { t } = useTranslation();
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const [width, setWidth] = useState(0);
@@ -77,8 +79,21 @@ export function Cells({ groups, stateOf, tip, onOpen, selected, label }: Props) 
     const edge = event.currentTarget.getBoundingClientRect();
     return cellAt(found, event.clientX - edge.left, event.clientY - edge.top);
   };
+  const press = (event: React.KeyboardEvent) => {
+    if (event.key === "Enter" && over) onOpen(over.id);
+    else if (event.key === "Escape") setOver(null);
+    else {
+      const cell = step(found, over?.id ?? selected, event.key);
+      if (cell === undefined) return;
+      setOver({ id: cell.id, x: cell.x, y: cell.y });
+    }
+    event.preventDefault();
+  };
   return (
-    <div className="picture" ref={box}>
+    <div className="picture" ref={box} tabIndex={0} role="group" aria-label={t("kit.cells")} onKeyDown={press} onBlur={() => setOver(null)}>
+      <span className="hidden" aria-live="polite">
+        {over ? tip(over.id) : ""}
+      </span>
       <canvas
         ref={canvas}
         role="img"
@@ -95,7 +110,7 @@ export function Cells({ groups, stateOf, tip, onOpen, selected, label }: Props) 
         }}
       />
       {over && (
-        <div className="tip" style={{ left: Math.min(over.x, Math.max(0, width - 240)), top: over.y + found.size + 5 }}>
+        <div className="tip" aria-hidden="true" style={{ left: Math.min(over.x, Math.max(0, width - 240)), top: over.y + found.size + 5 }}>
           {tip(over.id)}
         </div>
       )}

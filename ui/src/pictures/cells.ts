@@ -61,3 +61,19 @@ export function layout(groups: readonly (readonly [string, readonly string[]])[]
 export function cellAt(found: Layout, x: number, y: number): Cell | undefined {
   return found.cells.find((cell) => x >= cell.x && x < cell.x + found.size + GAP && y >= cell.y && y < cell.y + found.size + GAP);
 }
+
+/** Where an arrow key leads: along the row, or to the nearest cell of the next row up or down. */
+export function step(found: Layout, from: string | undefined, key: string): Cell | undefined {
+  const { cells } = found;
+  const at = cells.findIndex((cell) => cell.id === from);
+  if (key === "Home" || (at < 0 && key.startsWith("Arrow"))) return cells[0];
+  if (key === "End") return cells[cells.length - 1];
+  const here = cells[at];
+  if (here === undefined) return undefined;
+  if (key === "ArrowRight") return cells[Math.min(at + 1, cells.length - 1)];
+  if (key === "ArrowLeft") return cells[Math.max(at - 1, 0)];
+  if (key !== "ArrowDown" && key !== "ArrowUp") return undefined;
+  const way = key === "ArrowDown" ? 1 : -1;
+  const far = (cell: Cell) => Math.abs(cell.y - here.y) * 1000 + Math.abs(cell.x - here.x);
+  return cells.filter((cell) => (cell.y - here.y) * way > 0).reduce<Cell | undefined>((best, cell) => (best === undefined || far(cell) < far(best) ? cell : best), undefined) ?? here;
+}

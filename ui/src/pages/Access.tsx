@@ -7,6 +7,7 @@ import { Approvals } from "./access/Approvals";
 import { Audit } from "./access/Audit";
 import { Policy } from "./access/Policy";
 import { Roles } from "./access/Roles";
+import { Secrets } from "./access/Secrets";
 import { Tokens } from "./access/Tokens";
 import { Users } from "./access/Users";
 
@@ -15,6 +16,7 @@ const PARTS = {
   users: { needs: "user.read", page: Users },
   roles: { needs: "role.read", page: Roles },
   tokens: { needs: "", page: Tokens },
+  secrets: { needs: "secret.read", page: Secrets },
   policy: { needs: "policy.read", page: Policy },
   audit: { needs: "audit.read", page: Audit },
 } as const;

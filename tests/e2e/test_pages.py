@@ -110,4 +110,4 @@ def test_the_page_is_there_in_a_moment(site: Site, open_page: Open) -> None:
     page.reload()
     page.wait_for_selector("h1")
     ready = page.evaluate("performance.now()")
-    assert ready < 3000, f"{ready:.0f} ms"
+    assert ready < 1500, f"{ready:.0f} ms"

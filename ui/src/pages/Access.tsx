@@ -1,7 +1,7 @@
 // Who may do what, what was done, and what waits for a second person. Each part is an address of its own.
 import { useTranslation } from "react-i18next";
 import { NavLink, Navigate, useParams } from "react-router";
-import { useMay } from "../data/session";
+import { may, useMay, useMe } from "../data/session";
 import { Empty } from "../kit/asked";
 import { Approvals } from "./access/Approvals";
 import { Audit } from "./access/Audit";
@@ -25,7 +25,11 @@ type Part = keyof typeof PARTS;
 export function Access() {
   const { t } = useTranslation();
   const { part = "" } = useParams();
-  if (!(part in PARTS)) return <Navigate to="/access/approvals" replace />;
+  const me = useMe();
+  if (!(part in PARTS)) {
+    const first = (Object.keys(PARTS) as Part[]).find((name) => PARTS[name].needs === "" || may(me.data, PARTS[name].needs));
+    return <Navigate to={`/access/${first ?? "tokens"}`} replace />;
+  }
   return (
     <>
       <div className="head">

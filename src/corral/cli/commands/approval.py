@@ -72,7 +72,7 @@ def _lines(found: Any, job: Any, nodes: list[str]) -> list[str]:
         f"asked by  {found['asked_by']} at {show_time(parse_time(found['asked_at']))}",
         f"why       {found['why']}",
         f"until     {show_time(parse_time(found['expires_at']))}",
-        f"job       {found['job']}",
+        f"job       {found['job']}" + (f" ({job.name})" if job.name else ""),
     ]
     if found["decided_by"]:
         lines.append(f"decided   {found['decided_by']}: {found['note'] or found['state']}")

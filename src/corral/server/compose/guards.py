@@ -15,6 +15,11 @@ from corral.server.compose.rules import Rules
 from corral.server.infrastructure.sql.audit import SqlAuditLog
 
 
+def may_hold(guards: Sequence[SubmissionGuard]) -> Sequence[SubmissionGuard]:
+    """Those that may make a submission wait for somebody."""
+    return tuple(guard for guard in guards if not isinstance(guard, (SpecNote, ScopeGuard)))
+
+
 def compose_guards(ground: Ground, named: Named, review: SqlReview, rules: Rules) -> Sequence[SubmissionGuard]:
     """Scope (may this caller touch these nodes), policy, review of SQL, approval last: it is for what may be done at all."""
     return (

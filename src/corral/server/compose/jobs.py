@@ -25,6 +25,7 @@ from corral.server.application.jobs.submit import Complete, Submission
 from corral.server.application.jobs.sweep import Sweeper
 from corral.server.application.jobs.watch import Watching
 from corral.server.application.ports.access import Caller
+from corral.server.application.ports.guards import SubmissionGuard
 from corral.server.application.ports.jobs import DeadLetters, JobStore
 from corral.server.application.review.room import SqlReview
 from corral.server.compose.files import Files
@@ -54,6 +55,7 @@ class Jobs:
     down: NatsDown
     aftermath: Aftermath
     letters: DeadLetters
+    guards: Sequence[SubmissionGuard]
 
 
 def completing(files: Files, review: SqlReview) -> Complete:
@@ -176,4 +178,5 @@ def compose_jobs(ground: Ground, files: Files, named: Named, review: SqlReview, 
         down=down,
         aftermath=aftermath,
         letters=letters,
+        guards=guards,
     )

@@ -10,6 +10,7 @@ from corral.runtime.lifecycle import Component
 from corral.server.application.access.grant_book import GrantBook
 from corral.server.application.access.scope import Scope
 from corral.server.application.review.room import SqlReview
+from corral.server.application.rollouts.asking import SecondPerson
 from corral.server.application.rollouts.control import Steering
 from corral.server.application.rollouts.create import Creation
 from corral.server.application.rollouts.engine import RolloutDriver
@@ -21,6 +22,7 @@ from corral.server.application.rollouts.room import RolloutRoom
 from corral.server.application.rollouts.sight import RolloutSight
 from corral.server.compose.files import Files
 from corral.server.compose.ground import Ground
+from corral.server.compose.guards import may_hold
 from corral.server.compose.jobs import Jobs, completing
 from corral.server.infrastructure.probe.http import HttpProber
 from corral.server.infrastructure.sql.rollouts import SqlRolloutStore, SqlRolloutUsage, SqlStageJobs
@@ -56,6 +58,7 @@ def compose_rollouts(ground: Ground, jobs: Jobs, files: Files, book: GrantBook, 
         leadership=ground.leadership,
         clock=clock,
     )
+    second = SecondPerson(may_hold(jobs.guards))
     room = RolloutRoom(
         creation=Creation(
             store=store,
@@ -65,8 +68,9 @@ def compose_rollouts(ground: Ground, jobs: Jobs, files: Files, book: GrantBook, 
             complete=completing(files, review),
             wake=driver.wake,
             sight=sight,
+            second=second,
         ),
-        steering=Steering(store=store, clock=clock, wake=driver.wake, sight=sight),
+        steering=Steering(store=store, clock=clock, wake=driver.wake, sight=sight, second=second),
         listing=RolloutListing(store=store, jobs=stage_jobs, clock=clock, sight=sight),
         explanation=RolloutExplaining(
             store=store,

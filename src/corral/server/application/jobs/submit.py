@@ -62,6 +62,8 @@ class Pinned:
     nodes: Sequence[str]
     hash: str
     fence: Fence | None = None
+    covers: str = ""
+    """What an approval of this job lets run besides, in words."""
 
     def checked(self) -> Sequence[str]:
         """The nodes, sorted; raises Conflict when they are not those that were pinned."""
@@ -162,6 +164,8 @@ class Submission:
             offline=spec.offline,
             retries=spec.retries,
         )
+        if hold is not None and pinned is not None and pinned.covers:
+            hold = replace(hold, why=f"{hold.why}; it covers {pinned.covers}")
         approval = None if hold is None else self._asking(caller, job, hold)
         fence = None if pinned is None else pinned.fence
         stored = await self._store.add(job, tasks, operation=operation, fence=fence, approval=approval)

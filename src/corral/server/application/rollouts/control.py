@@ -20,6 +20,7 @@ from corral.runtime.clock import Clock
 from corral.server.application.jobs.allowed import check_allowed
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.rollouts import Change, RolloutStore
+from corral.server.application.rollouts.asking import SecondPerson
 from corral.server.application.rollouts.sight import WRITE, RolloutSight
 
 _TRIES: Final = 20
@@ -35,7 +36,9 @@ class Steering:
         clock: Clock,
         wake: Callable[[], None] = lambda: None,
         sight: RolloutSight | None = None,
+        second: SecondPerson | None = None,
     ) -> None:
+        self._second = second or SecondPerson()
         self._sight = sight or RolloutSight()
         self._store = store
         self._clock = clock
@@ -62,6 +65,7 @@ class Steering:
         if command is not None:
             kinds.check_job(JobSpec(target="all", command=command))
             check_allowed(caller, command)
+            await self._second.check_way_back(caller, command, (await self._store.get(rollout)).nodes)
             back = Change(spec=command)
 
         def roll_back(found: Rollout, now: datetime) -> Rollout:

@@ -26,6 +26,7 @@ from corral.server.application.jobs.submit import Complete, as_given
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.fleet import Fleet
 from corral.server.application.ports.rollouts import Change, Changes, Prober, RolloutStore
+from corral.server.application.rollouts.asking import SecondPerson
 from corral.server.application.rollouts.compare import Comparison, compare
 from corral.server.application.rollouts.sight import WRITE, RolloutSight
 
@@ -81,7 +82,9 @@ class Creation:
         complete: Complete = as_given,
         wake: Callable[[], None] = lambda: None,
         sight: RolloutSight | None = None,
+        second: SecondPerson | None = None,
     ) -> None:
+        self._second = second or SecondPerson()
         self._sight = sight or RolloutSight()
         self._store = store
         self._fleet = fleet
@@ -121,6 +124,7 @@ class Creation:
         settings = self._settings(wanted, stages)
         changes = await self._changes(caller, wanted, settings)
         self._check_scope(caller, stages, changes, settings)
+        await self._second.check_parts(caller, stages, changes, settings.gates)
         labels = self._labels(nodes)
         for gate in settings.gates:
             if gate.kind is GateKind.HTTP:

@@ -22,6 +22,7 @@ from corral.server.application.jobs.submit import Pinned, Submission
 from corral.server.application.ports.access import BACK_KIND, GATE_KIND, STAGE_KIND, Caller
 from corral.server.application.ports.jobs import Fence
 from corral.server.application.ports.rollouts import Change, RolloutStore
+from corral.server.application.rollouts.asking import covered
 
 BACK_EXPIRES_SECONDS: Final = 7 * 86400.0
 """An offline node goes back when it connects, within that time."""
@@ -70,6 +71,7 @@ class Performer:
             operation=operation(rollout.id, action.direction, action.index),
             expires_seconds=expires,
             token=token,
+            covers="" if back else covered(changes, rollout.settings.gates),
         )
 
     async def start_gate(self, rollout: Rollout, action: StartGate, token: int) -> None:
@@ -112,6 +114,7 @@ class Performer:
         operation: str,
         expires_seconds: float,
         token: int,
+        covers: str = "",
     ) -> None:
         spec: TaskSpec = change.spec
         await self._submission.submit(
@@ -130,6 +133,7 @@ class Performer:
                 nodes=nodes,
                 hash=pinned_hash(nodes),
                 fence=Fence(token=token, rollout=rollout.id, version=rollout.resource_version),
+                covers=covers,
             ),
         )
         failpoint.hit("stage_submitted")

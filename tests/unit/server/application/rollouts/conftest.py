@@ -135,9 +135,7 @@ class Room:
         )  # fmt: skip
         self.leases = MemoryLeaseStore(self.db)
         self.steering = Steering(store=self.store, clock=self.clock, sight=sight)
-        self.creation = Creation(
-            store=self.store, fleet=self.fleet, prober=self.prober, clock=self.clock, sight=sight
-        )
+        self.creation = Creation(store=self.store, fleet=self.fleet, prober=self.prober, clock=self.clock, sight=sight)
         self.listing = RolloutListing(store=self.store, jobs=self.stage_jobs, clock=self.clock, sight=sight)
         self.facts = FactReader(jobs=self.stage_jobs, fleet=self.fleet, clock=self.clock)
         self.explanation = RolloutExplaining(store=self.store, facts=self.facts, clock=self.clock, sight=sight)

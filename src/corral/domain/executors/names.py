@@ -4,4 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-BUILT_IN_NAMES: Final[tuple[str, ...]] = ("clickhouse", "elasticsearch", "http", "kubernetes", "mongodb", "mysql", "postgres", "service")
+BUILT_IN_NAMES: Final[tuple[str, ...]] = (
+    "clickhouse",
+    "elasticsearch",
+    "http",
+    "kubernetes",
+    "mongodb",
+    "mysql",
+    "postgres",
+    "service",
+)

@@ -49,6 +49,11 @@ SEQUENCES = [
 ]
 
 
+OUT_OF = ("", '"', "'", "-->", "</textarea></title>", "]]>")
+"""What a payload would have to break out of."""
+PAYLOADS = [before + text for before in OUT_OF for text in MARKUP]
+
+
 def feed(site: Site, data: bytes, target: str = "node-1") -> str:
     """A job that writes exactly these bytes."""
     return site.run(target, "cat", stdin=base64.b64encode(data).decode())
@@ -56,11 +61,18 @@ def feed(site: Site, data: bytes, target: str = "node-1") -> str:
 
 @pytest.mark.parametrize("show", ["output", "timeline"])
 def test_markup_in_output_is_text(site: Site, open_page: Open, show: str) -> None:
-    job = feed(site, "\n".join(MARKUP).encode(), "node-*")
+    assert len(PAYLOADS) >= 100
+    job = feed(site, "\n".join(PAYLOADS).encode(), "node-*")
     page, _ = open_page(site, f"/jobs/{job}?show={show}&node=node-1")
     log = page.get_by_role("log")
-    for text in MARKUP:
-        expect(log).to_contain_text(text)
+    expect(log).to_contain_text(PAYLOADS[-1])
+    page.get_by_role("button", name="Follow").click()
+    seen: set[str] = set()
+    for part in range(40):
+        log.evaluate("(box, part) => { box.scrollTop = part * 120; }", part)
+        page.wait_for_timeout(40)
+        seen.update(log.locator(".log-row").all_text_contents())
+    assert [text for text in PAYLOADS if text not in seen] == []
     assert page.evaluate("window.__owned") is None
     assert (
         page.locator(

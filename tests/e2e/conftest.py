@@ -28,6 +28,8 @@ AXE = ROOT / "ui/node_modules/axe-core/axe.min.js"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The browser's driver keeps an event loop running until the end, beside which no asynchronous test can have its own.
+    items.sort(key=lambda item: item.path.parent == Path(__file__).parent)
     missing = pytest.mark.skip(reason="no chromium here: apt-get install chromium")
     for item in items:
         if item.path.parent == Path(__file__).parent:

@@ -118,6 +118,8 @@ class AgentSettings:
     slots_max: int = 128
     warm_wrappers: int = 1
     executors_python: str = ""
+    collect_seconds: float = 0.0
+    """How often plugins' collectors are asked for figures; 0 = never."""
     http_allow: str = ""
     bandwidth_bytes_per_second: int = 0
     adaptive: bool = False

@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from corral.domain.errors import Invalid, WrongState
+from corral.domain.executors.spec import ExecutorSpec
+from corral.domain.job import CommandSpec
 
 
 class RolloutState(StrEnum):
@@ -75,6 +77,7 @@ class GateKind(StrEnum):
     EXIT = "exit"
     ONLINE = "online"
     COMMAND = "command"
+    TASK = "task"
     HTTP = "http"
 
 
@@ -130,20 +133,36 @@ def parse_tolerance(text: str, *, element: str) -> Tolerance:
 class Gate:
     """What must hold before the next stage may start. That tasks stay within the tolerance (`exit`) always must.
 
-    `online`: the stage's nodes are. `command`: a probe that must succeed on them. `http`: the server gets an answer from `url`,
-    2xx or the status `expect`.
+    `online`: the stage's nodes are. `command`: a probe that must succeed on them; `task`: a task of any kind, a plugin's too, that
+    must. `http`: the server gets an answer from `url`, 2xx or the status `expect`.
     """
 
     kind: GateKind
     argv: tuple[str, ...] = ()
     shell: str | None = None
+    task: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    connection: str | None = None
     url: str = ""
     expect: int | None = None
     timeout_seconds: float = 10.0
     attempts: int = 3
     every_seconds: float = 2.0
 
+    @property
+    def probe(self) -> CommandSpec | ExecutorSpec | None:
+        """What is run on the nodes of the stage to find out; None for a gate that needs nothing run."""
+        if self.kind is GateKind.COMMAND:
+            return CommandSpec(argv=self.argv, shell=self.shell, timeout_seconds=self.timeout_seconds)
+        if self.kind is not GateKind.TASK:
+            return None
+        return ExecutorSpec(
+            kind=self.task, params=self.params, connection=self.connection, timeout_seconds=self.timeout_seconds
+        )
+
     def __str__(self) -> str:
+        if self.kind is GateKind.TASK:
+            return f"task {self.task}"
         if self.kind is GateKind.COMMAND:
             return f"command {self.shell if self.shell is not None else ' '.join(self.argv)!r}"
         return f"http {self.url}" if self.kind is GateKind.HTTP else self.kind.value

@@ -119,8 +119,17 @@ def strategy(given: str | Sequence[str]) -> dict[str, Any]:
     return {"kind": kind, "values": [value.strip() for value in values.split(",")]}
 
 
+def _task_gate(text: str) -> dict[str, Any] | None:
+    kind, _, params = text.partition(":")
+    try:
+        found = json.loads(params or "{}")
+    except ValueError:
+        return None
+    return {"kind": "task", "task": kind, "params": found} if kind and isinstance(found, dict) else None
+
+
 def gate(text: str) -> dict[str, Any]:
-    """`exit`, `online`, `command:LINE` (a line for /bin/sh), `http://…` or `https://…` → the REST form; raises Invalid."""
+    """`exit`, `online`, `command:LINE` (a line for /bin/sh), `task:KIND:{params}`, an http(s) URL → the REST form; raises Invalid."""
     if text in ("exit", "online"):
         return {"kind": text}
     if text.startswith(("http://", "https://")):
@@ -128,8 +137,10 @@ def gate(text: str) -> dict[str, Any]:
     word, colon, line = text.partition(":")
     if word == "command" and colon and line.strip():
         return {"kind": "command", "shell": line}
+    if word == "task" and (gated := _task_gate(line)) is not None:
+        return gated
     raise Invalid(
-        f"cannot use {text[:60]!r} as a gate: expected exit, online, command:LINE or an http(s) URL",
+        f"cannot use {text[:60]!r} as a gate: expected exit, online, command:LINE, task:KIND:{{params}} or an http(s) URL",
         element="gate",
         hint="--gate online --gate 'command:systemctl is-active app' --gate https://app.example/healthz",
     )

@@ -7,12 +7,14 @@ import pytest
 
 from corral.domain.errors import WrongState
 from corral.domain.rollout import TRANSITIONS, decide, plan_back
-from corral.domain.rollout_actions import Cancel, EndStage, Finish, Start, apply
+from corral.domain.rollout_actions import Cancel, EndStage, Finish, Start, StartGate, apply
 from corral.domain.rollout_control import abort, advance, pause, resume, roll_back
 from corral.domain.rollout_facts import Facts, JobFact, TaskFact
 from corral.domain.rollout_state import (
     TERMINAL,
     Direction,
+    Gate,
+    GateKind,
     GateState,
     Rollout,
     RolloutState,
@@ -230,3 +232,19 @@ def test_a_stage_that_was_denied_has_failed():
     [ended] = decide(apply(made, adopt, NOW), Facts(jobs={name: denied}), NOW)
     assert (type(ended), ended.passed) == (EndStage, False)
     assert "2 of 2 nodes failed" in ended.why
+
+
+def test_a_gate_may_be_a_task_of_any_kind_and_its_probe_says_so():
+    gate = Gate(kind=GateKind.TASK, task="http", params={"method": "GET", "url": "http://x"}, timeout_seconds=7)
+    assert (gate.probe.kind, gate.probe.params["url"], gate.probe.timeout_seconds) == ("http", "http://x", 7)
+    assert str(gate) == "task http"
+    assert Gate(kind=GateKind.COMMAND, shell="true").probe.shell == "true"
+    assert Gate(kind=GateKind.ONLINE).probe is None
+    made = replace(moved(rollout(1), S.RUNNING), settings=Settings(stage_deadline_seconds=100, gates=(gate,)))
+    name = operation("R1", Direction.FORWARD, 0)
+    done = Facts(jobs={name: JobFact(id="Js1", created_at=NOW, tasks={"n1": DONE})})
+    for _ in range(2):
+        [action] = decide(made, done, NOW)
+        made = apply(made, action, NOW)
+    [probe] = decide(made, done, NOW)
+    assert (type(probe), probe.nodes) == (StartGate, ("n1",))

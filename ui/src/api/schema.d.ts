@@ -2841,10 +2841,15 @@ export interface components {
         GateBody: {
             argv?: string[] | null;
             attempts?: number | null;
+            connection?: string | null;
             every?: number | null;
             expect?: number | null;
             kind: components["schemas"]["GateKind"];
+            params?: {
+                [key: string]: unknown;
+            } | null;
             shell?: string | null;
+            task?: string | null;
             timeout?: number | null;
             url?: string | null;
         };
@@ -2852,7 +2857,7 @@ export interface components {
          * GateKind
          * @enum {string}
          */
-        GateKind: "exit" | "online" | "command" | "http";
+        GateKind: "exit" | "online" | "command" | "task" | "http";
         /** GoneView */
         GoneView: {
             id: string;

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import corral
 from corral.agent import pidfile
@@ -35,6 +35,9 @@ from corral.protocol import subjects
 from corral.runtime.clock import Clock, SystemClock
 from corral.runtime.lifecycle import Component, Lifecycle
 from corral.runtime.tls import client_context
+
+if TYPE_CHECKING:
+    from corral.agent.daemon.collectors import Collectors
 
 log = logging.getLogger("corral.daemon")
 
@@ -85,8 +88,23 @@ class Daemon:
             boot_id=pidfile.boot_id(),
             restarts=lambda: self.keeper.restarted,
         )
+        self.collectors: Collectors | None = None
+        if settings.collect_seconds > 0:
+            # most nodes have none, and it costs memory
+            from corral.agent.daemon.collectors import Collectors
+
+            self.collectors = Collectors(
+                path=state.root / "collected.json",
+                python=settings.executors_python,
+                clock=clock,
+                every_seconds=settings.collect_seconds,
+            )
         self.metrics = MetricsReporter(
-            node_id=node, link=self.link, clock=clock, every_seconds=settings.metrics_seconds
+            node_id=node,
+            link=self.link,
+            clock=clock,
+            every_seconds=settings.metrics_seconds,
+            more=(dict) if self.collectors is None else self.collectors.values,
         )
         files = Files(state.root)
         self.desk = RpcDesk(
@@ -106,6 +124,7 @@ class Daemon:
             FactsReporter(node_id=identity.node_id, link=link, clock=clock, every_seconds=self._settings.facts_seconds),
             link,
             self.metrics,
+            *([] if self.collectors is None else [self.collectors]),
             self.keeper,
             Renewal(jwt=self._jwt, argv=agent_argv("renew", self._state.root), link=link, clock=clock),
             _MemoryWatch(clock, self._settings.daemon_memory_max_bytes),

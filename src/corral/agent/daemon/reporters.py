@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from corral.agent.daemon.facts import collect, steady
@@ -56,11 +56,23 @@ class FactsReporter:
 
 
 class MetricsReporter:
-    """Component: one sample every `every_seconds`, every two seconds while `watch` says that somebody looks."""
+    """Component: one sample every `every_seconds`, every two seconds while `watch` says that somebody looks.
+
+    `more` are figures of others; ours win where names are the same.
+    """
 
     name = "metrics"
 
-    def __init__(self, *, node_id: str, link: Link, clock: Clock, every_seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        link: Link,
+        clock: Clock,
+        every_seconds: float,
+        more: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
+        self._more = more
         self._subject = subjects.up(node_id, "metrics")
         self._link = link
         self._clock = clock
@@ -92,7 +104,7 @@ class MetricsReporter:
             await asyncio.wait_for(self._woken.wait(), spread(self._every_seconds, 0.1))
 
     async def _sample(self) -> None:
-        self.latest = self._sampler.sample()
+        self.latest = {**self._more(), **self._sampler.sample()}
         if not self._link.connected:
             return
         message = MetricsMessage(at=round(self._clock.wall(), 3), values=self.latest)

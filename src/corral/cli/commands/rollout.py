@@ -125,7 +125,13 @@ def change_of(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] |
 @click.option("--retry", "retries", type=click.IntRange(min=0), metavar="N", help="Try again up to N times.")
 @click.option("--max-failed", metavar="N|N%", help="May fail: STAGE or STAGE,WHOLE (default 0).")
 @click.option("--max-unreachable", metavar="N|N%", help="May not be reached, likewise (default 0).")
-@click.option("--gate", "gates", multiple=True, metavar="GATE", help="online · command:LINE · http://… (repeat).")
+@click.option(
+    "--gate",
+    "gates",
+    multiple=True,
+    metavar="GATE",
+    help="online · command:LINE · task:KIND:{params} · http://… (repeat).",
+)
 @click.option("--on-failure", type=click.Choice(["pause", "rollback"]), help="When a stage fails (default pause).")
 @click.option("--rollback-cmd", metavar="LINE", help="What undoes it, for /bin/sh (not for files).")
 @click.option("--auto-advance", is_flag=True, help="Go on by itself when a stage passed.")

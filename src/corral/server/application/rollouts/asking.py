@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from corral.domain import kinds
 from corral.domain.errors import Denied
 from corral.domain.job import CommandSpec, JobSpec, TaskSpec
-from corral.domain.rollout_state import Gate, GateKind, Stage
+from corral.domain.rollout_state import Gate, Stage
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.guards import SubmissionGuard
 from corral.server.application.ports.rollouts import Changes
@@ -63,11 +63,8 @@ def besides(changes: Changes, gates: Sequence[Gate]) -> list[tuple[str, TaskSpec
     found: list[tuple[str, TaskSpec]] = []
     if changes.back is not None:
         found.append((f"the way back, {kinds.line(changes.back.spec)!r},", changes.back.spec))
-    for gate in gates:
-        if gate.kind is GateKind.COMMAND:
-            spec = CommandSpec(argv=gate.argv, shell=gate.shell)
-            found.append((f"the gate {kinds.line(spec)!r}", spec))
-    return found
+    probes = [gate.probe for gate in gates if gate.probe is not None]
+    return found + [(f"the gate {kinds.line(probe)!r}", probe) for probe in probes]
 
 
 def covered(changes: Changes, gates: Sequence[Gate]) -> str:

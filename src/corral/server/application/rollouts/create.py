@@ -17,7 +17,7 @@ from corral.domain import kinds
 from corral.domain.artifact import FileOp, FileSpec
 from corral.domain.errors import Conflict, Invalid
 from corral.domain.ids import new_id
-from corral.domain.job import CommandSpec, JobSpec, TaskSpec, pinned_hash
+from corral.domain.job import JobSpec, TaskSpec, pinned_hash
 from corral.domain.rollout_plan import Strategy, StrategyKind, plan
 from corral.domain.rollout_state import Gate, GateKind, OnFailure, Rollout, Settings, Stage, Tolerance
 from corral.runtime.clock import Clock, now_ms
@@ -195,8 +195,10 @@ class Creation:
                 hint="--rollback-cmd 'what undoes it', or --on-failure pause",
             )
         for gate in settings.gates:
-            if gate.kind is GateKind.COMMAND:
-                check_allowed(caller, CommandSpec(argv=gate.argv, shell=gate.shell))
+            if gate.probe is not None:
+                kind = kinds.kind_name(gate.probe)
+                kinds.check_job(JobSpec(target=wanted.target, kind=kind, command=gate.probe))
+                check_allowed(caller, gate.probe)
         return Changes(forward=forward, back=back)
 
     def _check_scope(self, caller: Caller, stages: Sequence[Stage], changes: Changes, settings: Settings) -> None:
@@ -207,8 +209,8 @@ class Creation:
         if changes.back is not None:
             words |= dict.fromkeys(kinds.needed(changes.back.spec))
         for gate in settings.gates:
-            if gate.kind is GateKind.COMMAND:
-                words |= dict.fromkeys(kinds.needed(CommandSpec(argv=gate.argv, shell=gate.shell)))
+            if gate.probe is not None:
+                words |= dict.fromkeys(kinds.needed(gate.probe))
         self._sight.scope.require(
             caller, words, sorted(node for stage in stages for node in stage.nodes), "create this rollout"
         )

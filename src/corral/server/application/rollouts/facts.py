@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from corral.domain.rollout_facts import Facts, JobFact, ProbeFact, TaskFact
-from corral.domain.rollout_state import Direction, GateKind, Rollout, RolloutState, gate_operation, operation
+from corral.domain.rollout_state import Direction, Rollout, RolloutState, gate_operation, operation
 from corral.runtime.clock import Clock
 from corral.server.application.ports.fleet import Fleet
 from corral.server.application.ports.rollouts import StageJob, StageJobs
@@ -73,7 +73,7 @@ def names(rollout: Rollout) -> list[str]:
     for index, stage in enumerate(rollout.stages[: rollout.current + 1]):
         out.append(operation(rollout.id, Direction.FORWARD, index))
         for number, gate in enumerate(rollout.settings.gates):
-            if gate.kind is GateKind.COMMAND:
+            if gate.probe is not None:
                 out += [gate_operation(rollout.id, index, number, round + 1) for round in range(stage.round)]
     out += [operation(rollout.id, Direction.BACK, index) for index in range(len(rollout.back))]
     return out

@@ -13,7 +13,7 @@ from typing import Final
 from corral.domain import kinds
 from corral.domain.access import Grant, words
 from corral.domain.errors import Conflict, WrongState
-from corral.domain.job import CommandSpec, JobSpec, TaskSpec, pinned_hash
+from corral.domain.job import JobSpec, TaskSpec, pinned_hash
 from corral.domain.rollout_actions import Cancel, Start, StartGate
 from corral.domain.rollout_state import Direction, Rollout, gate_operation, operation
 from corral.runtime import failpoint
@@ -76,8 +76,8 @@ class Performer:
 
     async def start_gate(self, rollout: Rollout, action: StartGate, token: int) -> None:
         """The probe of a command gate, on those nodes of the stage that succeeded."""
-        gate = rollout.settings.gates[action.gate]
-        spec = CommandSpec(argv=gate.argv, shell=gate.shell, timeout_seconds=gate.timeout_seconds)
+        spec = rollout.settings.gates[action.gate].probe
+        assert spec is not None
         await self._submit(
             rollout,
             Change(spec=spec),

@@ -66,11 +66,17 @@ class StrategyBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class GateBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """exit and online need nothing more; command takes argv or shell; http takes url, and `expect` for another status than 2xx."""
+    """exit and online need nothing more; command takes argv or shell; http takes url, and `expect` for another status than 2xx.
+
+    task takes the name of a kind and its params: that task has to succeed on the stage's nodes. `connection` is its connection.
+    """
 
     kind: GateKind
     argv: list[str] | None = None
     shell: str | None = None
+    task: str | None = None
+    params: dict[str, Any] | None = None
+    connection: str | None = None
     url: str | None = None
     expect: int | None = None
     timeout: float | None = None
@@ -78,10 +84,18 @@ class GateBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     every: float | None = None
 
     def gate(self) -> Gate:
-        wanted = {GateKind.COMMAND: "argv or shell", GateKind.HTTP: "url"}.get(self.kind)
+        wanted = {GateKind.COMMAND: "argv or shell", GateKind.TASK: "task and params", GateKind.HTTP: "url"}.get(
+            self.kind
+        )
         is_command = (self.argv is None) != (self.shell is None)
-        good = {GateKind.COMMAND: is_command and self.url is None, GateKind.HTTP: bool(self.url)}
-        if not good.get(self.kind, self.argv is None and self.shell is None and self.url is None):
+        of_task = (self.task, self.params, self.connection)
+        plain = self.argv is None and self.shell is None and self.url is None
+        good = {
+            GateKind.COMMAND: is_command and self.url is None and not any(of_task),
+            GateKind.TASK: bool(self.task) and plain,
+            GateKind.HTTP: bool(self.url) and not any(of_task),
+        }
+        if not good.get(self.kind, plain and not any(of_task)):
             raise Invalid(
                 f"cannot use this {self.kind.value} gate: expected {wanted or 'nothing but its kind'}",
                 element="gates",
@@ -99,6 +113,9 @@ class GateBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             kind=self.kind,
             argv=tuple(self.argv or ()),
             shell=self.shell,
+            task=self.task or "",
+            params=self.params or {},
+            connection=self.connection,
             url=self.url or "",
             expect=self.expect,
             timeout_seconds=timeout,

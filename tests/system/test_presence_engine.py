@@ -22,6 +22,7 @@ from corral.server.application.ports.access import Caller
 from corral.server.infrastructure.nats.credentials import RealmIssuer
 from corral.server.infrastructure.nats.presence import PresenceFeed
 from corral.testing.engine import NodeCredential, RunningEngine
+from corral.testing.presence_stores import MemoryPresenceLog
 from corral.testing.raw_node import RawNode
 from corral.testing.stores import (
     MemoryDatabase,
@@ -58,7 +59,7 @@ class Stage:
         self.feed = PresenceFeed(
             streams=server.streams,
             accounts=server.accounts,
-            keeper=PresenceKeeper(registry=self.fleet, store=store, clock=clock),
+            keeper=PresenceKeeper(registry=self.fleet, store=store, log=MemoryPresenceLog(self.db), clock=clock),
             letters=MemoryDeadLetters(self.db),
             clock=clock,
         )

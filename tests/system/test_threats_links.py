@@ -19,6 +19,7 @@ from corral.server.application.nodes.presence import PresenceKeeper
 from corral.server.application.nodes.registry import Registry
 from corral.server.infrastructure.nats.links import LinkWatch
 from corral.testing.engine import RunningEngine
+from corral.testing.presence_stores import MemoryPresenceLog
 from corral.testing.raw_node import RawNode
 from corral.testing.stores import MemoryDatabase, MemoryNodeStore
 
@@ -46,7 +47,8 @@ async def test_a_copied_credential_and_a_flooding_link_are_seen(tmp_path: Path) 
                     worker_key=each.public,
                 )
             )
-        keeper = PresenceKeeper(registry=fleet, store=MemoryNodeStore(MemoryDatabase()), clock=clock)
+        db = MemoryDatabase()
+        keeper = PresenceKeeper(registry=fleet, store=MemoryNodeStore(db), log=MemoryPresenceLog(db), clock=clock)
         accused: dict[str, str] = {}
         watch = LinkWatch(
             accounts=server.accounts,

@@ -74,6 +74,10 @@ class Nodes:
         answer = await self._api.call("GET", f"/nodes/{part(node)}/metrics")
         return list(answer.get("samples") or ())
 
+    async def presence(self, node: str, *, limit: int | None = None) -> Sequence[dict[str, Any]]:
+        """When the node was there, newest first: [{"presence", "worker", "since", "until", "reason"}]; `until` None goes on."""
+        return await self._api.pages(f"/nodes/{part(node)}/presence", limit=limit)
+
     async def status(self, node: str) -> dict[str, Any]:
         """What the node's agent says of itself right now."""
         answer: dict[str, Any] = await self._api.call("GET", f"/nodes/{part(node)}/status")

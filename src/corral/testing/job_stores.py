@@ -18,6 +18,7 @@ from corral.domain.artifact_use import cleared_meanwhile, ships
 from corral.domain.errors import NotFound
 from corral.domain.job import Job, JobState, TaskSpec
 from corral.domain.node import Node, Presence
+from corral.domain.presence_log import PresenceChange
 from corral.domain.rollout_state import Rollout
 from corral.domain.task import OPEN, Task, TaskState
 from corral.runtime.backoff import redeliver_delay
@@ -65,6 +66,7 @@ class MemoryDatabase:
     applied: set[tuple[str, int]] = field(default_factory=set)
     approvals: dict[str, Approval] = field(default_factory=dict)
     rollouts: dict[str, StoredRollout] = field(default_factory=dict)
+    presence_log: list[PresenceChange] = field(default_factory=list)
 
     def job(self, id_: str) -> Job:
         """The job as it is now; raises NotFound."""

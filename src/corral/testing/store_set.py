@@ -10,7 +10,7 @@ from corral.runtime.clock import Clock
 from corral.server.application.ports.access import ApiTokenStore, AuditLog, IdempotencyStore, LeaseStore, SessionStore
 from corral.server.application.ports.files import RevisionStore, Usage
 from corral.server.application.ports.jobs import DeadLetters, JobQueries, JobStore
-from corral.server.application.ports.nodes import NodeStore, TokenStore
+from corral.server.application.ports.nodes import NodeStore, PresenceLog, TokenStore
 from corral.server.application.ports.rollouts import RolloutStore, StageJobs
 from corral.server.infrastructure.sql.access import SqlApiTokenStore
 from corral.server.infrastructure.sql.audit import SqlAuditLog
@@ -23,11 +23,13 @@ from corral.server.infrastructure.sql.jobs_queries import SqlJobQueries
 from corral.server.infrastructure.sql.leases import SqlLeaseStore
 from corral.server.infrastructure.sql.migrate import migrate
 from corral.server.infrastructure.sql.nodes import SqlNodeStore
+from corral.server.infrastructure.sql.presence_log import SqlPresenceLog
 from corral.server.infrastructure.sql.rollouts import SqlRolloutStore, SqlStageJobs
 from corral.server.infrastructure.sql.sessions import SqlSessionStore
 from corral.server.infrastructure.sql.tokens import SqlTokenStore
 from corral.testing import stores as memory
 from corral.testing.file_stores import MemoryJobUsage, MemoryRevisionStore
+from corral.testing.presence_stores import MemoryPresenceLog
 from corral.testing.rollout_stores import MemoryRolloutStore, MemoryStageJobs
 
 
@@ -38,6 +40,7 @@ class StoreSet:
     jobs: JobStore
     queries: JobQueries
     nodes: NodeStore
+    presence: PresenceLog
     tokens: TokenStore
     api_tokens: ApiTokenStore
     audit: AuditLog
@@ -58,6 +61,7 @@ def memory_stores() -> StoreSet:
         jobs=memory.MemoryJobStore(db),
         queries=memory.MemoryJobQueries(db),
         nodes=memory.MemoryNodeStore(db),
+        presence=MemoryPresenceLog(db),
         tokens=memory.MemoryTokenStore(db),
         api_tokens=memory.MemoryApiTokenStore(db),
         audit=memory.MemoryAuditLog(db),
@@ -82,6 +86,7 @@ async def sql_stores(url: str, clock: Clock) -> AsyncIterator[StoreSet]:
             jobs=SqlJobStore(db),
             queries=SqlJobQueries(db),
             nodes=SqlNodeStore(db),
+            presence=SqlPresenceLog(db),
             tokens=SqlTokenStore(db),
             api_tokens=SqlApiTokenStore(db),
             audit=SqlAuditLog(db),

@@ -13,6 +13,8 @@ import pytest
 
 from corral.domain.errors import Invalid, OutOfSpace, Unavailable
 from corral.domain.job import Job
+from corral.domain.node import Node, Presence
+from corral.domain.presence_log import PresenceChange
 from corral.domain.task import Outcome, TaskState
 from corral.runtime.clock import SystemClock
 from corral.server.application.ports.jobs import NewTask, Reported
@@ -110,6 +112,11 @@ async def test_old_jobs_go_in_batches_and_say_which(url: str, make_job: Callable
         assert await retention.jobs(finished_before=before) == []
         assert {job.id for job in (await stores.queries.list()).items} == {jobs[2].id, jobs[3].id}
         assert await stores.queries.settled("n1", [(jobs[0].id, 1)]) == [(jobs[0].id, 1)]
+        await stores.nodes.add_all([Node(id="n1", enrolled_at=now, daemon_key="D", worker_key="W")])
+        seen = [PresenceChange(node="n1", at=now + timedelta(hours=n), presence=Presence.ONLINE) for n in range(5)]
+        await stores.presence.add(seen)
+        assert [await retention.presence(before=now + timedelta(hours=3), limit=2) for _ in range(3)] == [2, 1, 0]
+        assert len((await stores.presence.read("n1", limit=9)).items) == 2
         assert await retention.dead_letters(before=now) == 0
         assert await retention.join_tokens(expired_before=now) == 0
 

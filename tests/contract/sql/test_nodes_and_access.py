@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from corral.domain.errors import Conflict, CorralError, NotFound, TokenRefused
+from corral.domain.errors import Conflict, CorralError, Invalid, NotFound, TokenRefused
 from corral.domain.node import Node, Presence
+from corral.domain.presence_log import PresenceChange
 from corral.server.application.ports.access import ApiToken, AuditEntry, Session, StoredAnswer
 from corral.server.application.ports.jobs import DeadLetter
 from corral.server.application.ports.nodes import JoinToken
+from corral.server.infrastructure.sql.values import encode_cursor
 from corral.testing.store_set import StoreSet
 
 HOUR = timedelta(hours=1)
@@ -95,6 +97,61 @@ async def test_facts_and_presence_are_set_for_a_whole_batch(stores: StoreSet, no
     assert (gone.presence, gone.presence_since, gone.presence_reason) == (Presence.OFFLINE, now + HOUR, "gone")
     assert gone.last_seen == now + HOUR
     assert gone.resource_version == 1, "what nodes say of themselves is no edit"
+
+
+async def test_changes_of_presence_are_read_newest_first_a_page_at_a_time(stores: StoreSet, now: datetime) -> None:
+    await stores.nodes.add_all([node("n1", now), node("n2", now)])
+    said = [
+        PresenceChange(
+            node=f"n{1 + number % 2}",
+            at=now + timedelta(seconds=number // 4),  # two of a node in the same second
+            presence=Presence.OFFLINE if number % 3 else Presence.ONLINE,
+            reason=f"nul \0 {number}",
+            worker_down=number % 5 == 0,
+        )
+        for number in range(40)
+    ]
+    await stores.presence.add(said[:25])
+    await stores.presence.add([*said[25:], PresenceChange(node="stranger", at=now, presence=Presence.ONLINE)])
+    await stores.presence.add([])
+    found: list[PresenceChange] = []
+    cursor, untils = None, []
+    while True:
+        page = await stores.presence.read("n1", limit=7, cursor=cursor)
+        found += page.items
+        untils.append(page.until)
+        if (cursor := page.next) is None:
+            break
+    assert [change.at for change in found] == [change.at for change in said[::2]][::-1]
+    assert [change.reason.split()[-1] for change in found] == [str(number) for number in range(38, -1, -2)]
+    assert {change.node for change in found} == {"n1"}
+    assert [change.worker_down for change in found] == [number % 5 == 0 for number in range(38, -1, -2)]
+    assert untils == [None, found[6].at, found[13].at]
+    assert list((await stores.presence.read("stranger", limit=7)).items) == []
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", encode_cursor(1), encode_cursor("a", 1)])
+async def test_a_foreign_cursor_of_presence_is_refused(stores: StoreSet, cursor: str) -> None:
+    with pytest.raises(Invalid):
+        await stores.presence.read("n1", limit=7, cursor=cursor)
+
+
+@pytest.mark.parametrize("parts", [(float("nan"), 1), (float("inf"), 1), (-1e300, -(2**70)), (1e300, 2**70)])
+async def test_a_forged_cursor_of_presence_reads_nothing_or_a_page(
+    stores: StoreSet, now: datetime, parts: tuple[float, int]
+) -> None:
+    await stores.nodes.add_all([node("n1", now)])
+    await stores.presence.add([PresenceChange(node="n1", at=now, presence=Presence.ONLINE)])
+    assert (await stores.presence.read("n1", limit=7, cursor=encode_cursor(*parts))).items == []
+
+
+async def test_a_removed_node_takes_its_presence_with_it(stores: StoreSet, now: datetime) -> None:
+    await stores.nodes.add_all([node("n1", now), node("n2", now)])
+    await stores.presence.add([PresenceChange(node=name, at=now, presence=Presence.ONLINE) for name in ("n1", "n2")])
+    await stores.nodes.remove("n1")
+    await stores.nodes.add_all([node("n1", now)])
+    assert (await stores.presence.read("n1", limit=7)).items == []
+    assert len((await stores.presence.read("n2", limit=7)).items) == 1
 
 
 async def test_revoked_keys_outlive_their_node(

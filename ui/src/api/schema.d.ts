@@ -1091,6 +1091,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/nodes/{node}/presence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * When a node was there
+         * @description When the node was there, newest first; kept as long as jobs. What is past may be up to 30 seconds behind.
+         */
+        get: operations["nodes_node_presence"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/nodes/{node}/reset": {
         parameters: {
             query?: never;
@@ -2701,6 +2721,17 @@ export interface components {
             /** @default  */
             timestamp: string;
         };
+        /** Envelope[list[StretchView]] */
+        "Envelope_list_corral.server.interface.rest.nodes_types.StretchView_": {
+            /** @default 0 */
+            code: number;
+            data: components["schemas"]["StretchView"][];
+            /** @default ok */
+            message: string;
+            next?: string | null;
+            /** @default  */
+            timestamp: string;
+        };
         /** Envelope[list[TokenView]] */
         "Envelope_list_corral.server.interface.rest.nodes_types.TokenView_": {
             /** @default 0 */
@@ -3380,6 +3411,14 @@ export interface components {
          * @enum {string}
          */
         StrategyKind: "percentage" | "count" | "groups" | "selectors";
+        /** StretchView */
+        StretchView: {
+            presence: string;
+            reason: string;
+            since: string | null;
+            until: string | null;
+            worker: string;
+        };
         /**
          * SubjectKind
          * @description Who has a grant: one user, or whoever the identity provider says is in a group.
@@ -10971,6 +11010,121 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Envelope_corral.server.interface.rest.nodes_types.SamplesView_"];
+                };
+            };
+            /** @description Bad input: `element` names the field */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No credential, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid caller who may not do this, or an enrolment that is refused */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such thing, or a selector that picks nothing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description In use, changed meanwhile, or in a state where this cannot be done */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Our own mistake: `request_id` finds it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the server does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A disk or a bounded stream is full */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_node_presence: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_list_corral.server.interface.rest.nodes_types.StretchView_"];
                 };
             };
             /** @description Bad input: `element` names the field */

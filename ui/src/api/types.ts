@@ -4,6 +4,7 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 export type NodeView = Schemas["NodeView"];
 export type Resolved = Schemas["Resolved"];
+export type StretchView = Schemas["StretchView"];
 export type SampleView = Schemas["SampleView"];
 export type JobView = Schemas["JobView"];
 export type TaskView = Schemas["TaskView"];

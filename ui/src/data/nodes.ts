@@ -3,7 +3,7 @@ import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tansta
 import { useEffect, useState } from "react";
 import { call, page, query } from "../api/client";
 import { listen } from "../api/sse";
-import type { NodeView, Resolved, SampleView, TokenView } from "../api/types";
+import type { NodeView, Resolved, SampleView, StretchView, TokenView } from "../api/types";
 
 const MOST = 1000;
 
@@ -88,6 +88,16 @@ export function useSamples(id: string) {
     queryFn: async () =>
       (await call<{ samples: SampleView[] }>("GET", `/nodes/${encodeURIComponent(id)}/metrics`)).samples,
     refetchInterval: 10_000,
+    retry: false,
+  });
+}
+
+/** When the node was there, newest first: the newest two hundred changes. */
+export function usePresence(id: string) {
+  return useQuery({
+    queryKey: ["presence", id],
+    queryFn: () => call<StretchView[]>("GET", `/nodes/${encodeURIComponent(id)}/presence`),
+    refetchInterval: 15_000,
     retry: false,
   });
 }

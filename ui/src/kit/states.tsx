@@ -6,6 +6,7 @@ export type Tone = "good" | "bad" | "warn" | "busy" | "idle";
 export const STATES: Record<string, { tone: Tone; letter: string }> = {
   online: { tone: "good", letter: "O" },
   offline: { tone: "bad", letter: "X" },
+  worker_down: { tone: "warn", letter: "W" },
   unknown: { tone: "idle", letter: "?" },
   revoked: { tone: "warn", letter: "!" },
   queued: { tone: "idle", letter: "Q" },

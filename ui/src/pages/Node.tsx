@@ -13,6 +13,7 @@ import { State } from "../kit/states";
 import { When, bytes, duration } from "../kit/when";
 import { Figures } from "./node/Figures";
 import { Labels } from "./node/Labels";
+import { Presence } from "./node/Presence";
 
 const JOBS_LOOKED_AT = 8;
 
@@ -45,6 +46,7 @@ function Detail({ node }: { node: NodeView }) {
       {node.warning && <p className="note warn panel">{node.warning}</p>}
       {node.revoked && <p className="note bad panel">{t("node.revoked", { reason: node.revoked_reason })}</p>}
       <Figures node={node.id} />
+      <Presence node={node.id} />
       <div className="columns" style={{ marginBottom: 14 }}>
         <Facts node={node} />
         <Labels key={node.resource_version} node={node} />

@@ -6,7 +6,7 @@ import click
 
 from corral.cli import exits
 from corral.cli.options import HELP, Duration, target, verb
-from corral.cli.output.nodes import HEADERS, WIDE_HEADERS, page, rows
+from corral.cli.output.nodes import HEADERS, STRETCH_HEADERS, WIDE_HEADERS, page, rows, stretch_rows
 from corral.cli.output.table import render
 from corral.cli.session import Session
 from corral.domain.errors import Invalid, NothingMatched
@@ -66,6 +66,27 @@ async def show(session: Session, node: str) -> None:
         found = await fleet.nodes.get(node)
     now = session.clock.now()
     session.show(dict(found.raw), names=[found.id], table=lambda wide: page(found, now))
+
+
+@verb(command, "presence", examples=("corral node presence web-1", "corral node presence web-1 --limit 500 -o json"))
+@click.argument("node")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=20, help="How many changes, newest first (default 20)."
+)
+async def presence(session: Session, node: str, limit: int) -> None:
+    """When the node was there, and why it was not."""
+    async with session.connect() as fleet:
+        found = await fleet.nodes.presence(node, limit=limit)
+    now = session.clock.now()
+    session.show(
+        found,
+        names=[entry["since"] for entry in found],
+        table=lambda wide: (
+            render(STRETCH_HEADERS, stretch_rows(found, now), columns=None if wide else session.columns())
+            if found
+            else f"{node} was never seen"
+        ),
+    )
 
 
 @verb(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from corral.cli.output.terminal import cell
 from corral.cli.output.units import show_ago, show_duration, show_size, show_time
 from corral.sdk.models import Node
 
 HEADERS = ("NODE", "STATE", "SINCE", "LABELS", "GROUPS")
+STRETCH_HEADERS = ("SINCE", "LASTED", "STATE", "WHY")
 WIDE_HEADERS = ("NODE", "STATE", "SINCE", "WHY", "WORKER", "VERSION", "OS", "CPU", "MEMORY", "LABELS", "GROUPS")
 
 
@@ -69,6 +71,18 @@ def presence_story(node: Node, now: datetime) -> list[str]:
     elif node.worker == "down":
         lines.append("  look     on the node: corral agent status (the daemon restarts its worker by itself)")
     return lines
+
+
+def stretch_rows(stretches: Sequence[Mapping[str, Any]], now: datetime) -> list[list[object]]:
+    """When a node was there, as the API says it; what goes on still has lasted until now."""
+    out: list[list[object]] = []
+    for entry in stretches:
+        since = datetime.fromisoformat(entry["since"])
+        until = datetime.fromisoformat(entry["until"]) if entry["until"] else now
+        lasted = show_duration(int((until - since).total_seconds()))
+        said = "online, worker down" if entry["worker"] == "down" else entry["presence"]
+        out.append([show_time(since), lasted if entry["until"] else f"{lasted} so far", said, entry["reason"]])
+    return out
 
 
 def page(node: Node, now: datetime) -> str:

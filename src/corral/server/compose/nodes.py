@@ -20,6 +20,7 @@ from corral.server.application.nodes.removal import Removal
 from corral.server.application.nodes.room import NodeRoom
 from corral.server.application.nodes.samples import Samples
 from corral.server.application.nodes.simulated import SimulatedNodes
+from corral.server.application.nodes.timeline import Timeline
 from corral.server.application.nodes.tokens import NO_PIN, JoinTokens
 from corral.server.application.ports.jobs import Changed
 from corral.server.compose.ground import Ground
@@ -32,6 +33,7 @@ from corral.server.infrastructure.nats.rpc import SignedRpc
 from corral.server.infrastructure.nats.sayings import FactsFeed, MetricsFeed
 from corral.server.infrastructure.pki.ca import chain_authority
 from corral.server.infrastructure.sql.nodes import SqlNodeStore
+from corral.server.infrastructure.sql.presence_log import SqlPresenceLog
 from corral.server.infrastructure.sql.tokens import SqlTokenStore
 
 EXPECTED_PER_SECOND = {"report": 200.0, "sync": 20.0, "facts": 0.01, "metrics": 0.5}
@@ -53,6 +55,7 @@ class Nodes:
 def compose_nodes(ground: Ground, jobs: Jobs, deciding: Deciding, revisions: Revisions) -> Nodes:
     clock, registry, bus = ground.clock, ground.registry, ground.bus
     store, tokens = SqlNodeStore(ground.db), SqlTokenStore(ground.db)
+    presence_log = SqlPresenceLog(ground.db)
     issuer = RealmIssuer(
         realm=ground.realm,
         accounts=bus.accounts,
@@ -80,6 +83,7 @@ def compose_nodes(ground: Ground, jobs: Jobs, deciding: Deciding, revisions: Rev
     keeper = PresenceKeeper(
         registry=registry,
         store=store,
+        log=presence_log,
         clock=clock,
         beat_seconds=beat_seconds,
         leads=lambda: ground.leadership.leading,
@@ -134,6 +138,7 @@ def compose_nodes(ground: Ground, jobs: Jobs, deciding: Deciding, revisions: Rev
     bus.on_connect(engine_came_back)
     room = NodeRoom(
         fleet=registry,
+        timeline=Timeline(fleet=registry, log=presence_log),
         enrolment=Enrolment(
             fleet=registry,
             stores=(store, tokens),

@@ -1,4 +1,5 @@
-"""What is past its keep goes, an hour's worth at a time: jobs with their output, the audit record, letters, tokens, answers."""
+"""What is past its keep goes, an hour's worth at a time: jobs with their output, the audit record, presence, letters,
+tokens, answers."""
 
 from __future__ import annotations
 
@@ -37,6 +38,10 @@ def retention(ground: Ground, output: NatsOutputLog, specs: WireSpecs) -> list[R
         while await sql.dead_letters(before=now - LETTERS_KEPT):
             pass
 
+    async def presence(now: datetime) -> None:
+        while await sql.presence(before=now - timedelta(days=keep.jobs_days)):
+            pass
+
     async def tokens(now: datetime) -> None:
         while await sql.join_tokens(expired_before=now - LETTERS_KEPT):
             pass
@@ -47,7 +52,7 @@ def retention(ground: Ground, output: NatsOutputLog, specs: WireSpecs) -> list[R
     async def sessions(now: datetime) -> None:
         await SqlSessionStore(ground.db).drop_expired(now=now)
 
-    return [settled(hook, ground.clock) for hook in (jobs, audit, letters, tokens, answers, sessions)]
+    return [settled(hook, ground.clock) for hook in (jobs, audit, letters, presence, tokens, answers, sessions)]
 
 
 def settled(hook: RetentionHook, clock: Clock) -> RetentionHook:

@@ -1,24 +1,29 @@
 """Follows who is there: hands observations to the pure decision, applies its verdicts to the registry, persists them now and then.
 
 The infrastructure feeds it (infrastructure/nats/presence.py) about once a second. What a node last said of itself in a beat is
-kept as `Vitals` for `node show`. SQL is written by the lease holder alone, and only what changed since the last time.
+kept as `Vitals` for `node show`. SQL is written by the lease holder alone, and only what changed since the last time: the state
+of now, and every change on the way to it for the log. What was not yet written when a server died is missing in the log.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from corral.domain import presence
 from corral.domain.node import Presence
 from corral.domain.presence import LinkChange, Observations, Role, Sighting, Verdict
+from corral.domain.presence_log import PresenceChange, now_of
 from corral.runtime.clock import Clock
 from corral.server.application.nodes.registry import Registry
-from corral.server.application.ports.nodes import NodeStore
+from corral.server.application.ports.nodes import NodeStore, PresenceLog
 
 PERSIST_SECONDS: Final = 30.0
+UNLOGGED_MAX: Final = 100_000
+"""Changes that wait for the database; when it is away for long, the oldest go."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,18 +48,21 @@ class PresenceKeeper:
         *,
         registry: Registry,
         store: NodeStore,
+        log: PresenceLog,
         clock: Clock,
         beat_seconds: float = 10.0,
         leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._registry = registry
         self._store = store
+        self._log = log
         self._clock = clock
         self._window = beat_seconds
         self._leads = leads
         self._vitals: dict[str, Vitals] = {}
         self._warnings: Mapping[str, str] = {}
         self._unsaved: set[str] = set()
+        self._unlogged: deque[PresenceChange] = deque(maxlen=UNLOGGED_MAX)
         self._saved_at = clock.monotonic()
         self._state = presence.PresenceState()
 
@@ -119,6 +127,7 @@ class PresenceKeeper:
         """Write presence and last-seen to SQL, at most every PERSIST_SECONDS, if this server leads."""
         if not self._leads():
             self._unsaved.clear()
+            self._unlogged.clear()
             return
         if not self._unsaved or (not now and self._clock.monotonic() - self._saved_at < PERSIST_SECONDS):
             return
@@ -128,6 +137,10 @@ class PresenceKeeper:
         await self._store.set_presence(
             {node.id: (node.presence, node.presence_since or self._clock.now(), node.presence_reason) for node in nodes}
         )
+        waiting = len(self._unlogged)
+        await self._log.add(list(self._unlogged))
+        for _ in range(min(waiting, len(self._unlogged))):
+            self._unlogged.popleft()
 
     def _apply(self, verdict: Verdict, at: datetime) -> None:
         self._registry.set_presence(
@@ -138,6 +151,8 @@ class PresenceKeeper:
             worker_down=verdict.worker_down,
         )
         self._unsaved.add(verdict.node)
+        if verdict.node in self._registry and (is_now := now_of(self._registry.get(verdict.node))) is not None:
+            self._unlogged.append(replace(is_now, at=at))
 
     def _follow_registry(self) -> None:
         """Nodes enrolled or removed since the last time."""

@@ -13,6 +13,7 @@ from corral.server.application.nodes.registry import Registry
 from corral.server.application.nodes.removal import Removal
 from corral.server.application.nodes.samples import Samples
 from corral.server.application.nodes.sight import NodeSight
+from corral.server.application.nodes.timeline import Timeline
 from corral.server.application.nodes.tokens import JoinTokens
 from corral.server.application.ports.access import Caller
 from corral.server.application.ports.nodes import NodeRpc
@@ -27,6 +28,7 @@ class NodeRoom:
     samples: Samples
     tokens: JoinTokens
     presence: PresenceKeeper
+    timeline: Timeline
     rpc: NodeRpc
 
     @property

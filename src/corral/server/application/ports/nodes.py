@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from corral.domain.node import Node, Presence
+from corral.domain.presence_log import PresenceChange
 
 
 class NodeStore(Protocol):
@@ -53,6 +54,25 @@ class NodeStore(Protocol):
 
     async def revocations(self) -> Mapping[str, int]:
         """User nkey → epoch seconds: part of the NODES account's claims."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresencePage:
+    """Changes of one node, newest first; `until` is when the one before the first of them in this order began."""
+
+    items: Sequence[PresenceChange]
+    until: datetime | None = None
+    next: str | None = None
+
+
+class PresenceLog(Protocol):
+    """What the presence of nodes was; a removed node's goes with it (NodeStore.remove)."""
+
+    async def add(self, changes: Sequence[PresenceChange]) -> None: ...
+
+    async def read(self, node: str, *, limit: int, cursor: str | None = None) -> PresencePage:
+        """Raises Invalid for a foreign cursor."""
         ...
 
 

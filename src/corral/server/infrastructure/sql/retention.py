@@ -24,7 +24,11 @@ _BATCHED: Final = {
     table: Statement(
         f"delete from {table} where {key} in (select {key} from {table} where {column} < :before limit :limit)"
     )
-    for table, key, column in (("dead_letters", "id", "at"), ("join_tokens", "id", "expires_at"))
+    for table, key, column in (
+        ("dead_letters", "id", "at"),
+        ("join_tokens", "id", "expires_at"),
+        ("presence_changes", "id", "at"),
+    )
 }
 
 
@@ -69,6 +73,9 @@ class SqlRetention:
 
     async def join_tokens(self, *, expired_before: datetime, limit: int = 2000) -> int:
         return await self._delete(_BATCHED["join_tokens"], expired_before, limit)
+
+    async def presence(self, *, before: datetime, limit: int = 5000) -> int:
+        return await self._delete(_BATCHED["presence_changes"], before, limit)
 
     async def _delete(self, statement: Statement, before: datetime, limit: int) -> int:
         async with self._db.write() as tx:

@@ -32,10 +32,12 @@ from corral.server.interface.rest.nodes_types import (
     SamplesView,
     SampleView,
     SelectorQuestion,
+    StretchView,
     TokenOrder,
     TokenView,
     credentials_view,
     node_view,
+    stretch_view,
     token_view,
 )
 from corral.server.interface.rest.route import Route
@@ -109,6 +111,16 @@ async def node_metrics(nodes: NodeRoom, caller: Caller, node: str) -> Envelope[S
     nodes.sight.get(caller, node)
     samples = [SampleView(at=sample.at, values=dict(sample.values)) for sample in nodes.samples.read(node)]
     return ok(SamplesView(samples=samples))
+
+
+async def node_presence(
+    nodes: NodeRoom, caller: Caller, node: str, limit: int = 200, cursor: str | None = None
+) -> Envelope[list[StretchView]]:
+    """When the node was there, newest first; kept as long as jobs. What is past may be up to 30 seconds behind."""
+    if not 1 <= limit <= PAGE_MAX:
+        raise Invalid(f"cannot use {limit} as limit: expected 1 to {PAGE_MAX}", element="limit")
+    found, more = await nodes.timeline.read(caller, node, limit=limit, cursor=cursor)
+    return ok([stretch_view(stretch) for stretch in found], next=more)
 
 
 async def node_status(nodes: NodeRoom, caller: Caller, node: str) -> Envelope[dict[str, Any]]:
@@ -250,6 +262,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     _route("POST", "/nodes/{node}/revoke", "node.write", revoke_node, "Revoke a node's credentials"),
     _route("POST", "/nodes/{node}/reset", "node.write", reset_node, "Let a node enrol with new keys"),
     _route("GET", "/nodes/{node}/metrics", "node.read", node_metrics, "Metrics of the last hour"),
+    _route("GET", "/nodes/{node}/presence", "node.read", node_presence, "When a node was there"),
     _route("GET", "/nodes/{node}/status", "node.read", node_status, "Ask the live node"),
     _route("POST", "/tokens", "token.write", create_token, "Create a join token", status=201),
     _route("GET", "/tokens", "token.read", list_tokens, "List join tokens"),

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from corral.domain.node import Node, Presence
+from corral.domain.presence_log import Stretch
 from corral.runtime.clock import iso
 from corral.server.application.nodes.presence import Vitals
 from corral.server.application.ports.nodes import Credentials, JoinToken
@@ -61,6 +62,26 @@ class SampleView(msgspec.Struct, kw_only=True):
 
 class SamplesView(msgspec.Struct, kw_only=True):
     samples: list[SampleView]
+
+
+class StretchView(msgspec.Struct, kw_only=True):
+    """A time in which the node's presence did not change; `until` null is still going on."""
+
+    presence: str
+    worker: str
+    since: str | None
+    until: str | None
+    reason: str
+
+
+def stretch_view(stretch: Stretch) -> StretchView:
+    return StretchView(
+        presence=stretch.presence.value,
+        worker="unknown" if stretch.presence is not Presence.ONLINE else "down" if stretch.worker_down else "up",
+        since=iso(stretch.since),
+        until=iso(stretch.until),
+        reason=stretch.reason,
+    )
 
 
 class SelectorQuestion(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

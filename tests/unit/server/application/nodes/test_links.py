@@ -12,6 +12,7 @@ from corral.server.application.nodes.doubles import DoubleWatch
 from corral.server.application.nodes.link_rates import LinkRates
 from corral.server.application.nodes.presence import PresenceKeeper
 from corral.server.infrastructure.nats.links import LinkWatch
+from corral.testing.presence_stores import MemoryPresenceLog
 
 
 def test_only_a_link_that_is_over_the_limit_all_the_time_is_guilty() -> None:
@@ -50,7 +51,7 @@ def test_two_links_of_one_key_are_said_only_after_a_dead_one_would_have_been_not
 async def test_a_copied_credential_is_shown_with_its_node(room: Any, machine: Any, same_host: bool) -> None:
     web = machine("web-1")
     await room.join(web)
-    keeper = PresenceKeeper(registry=room.fleet, store=room.nodes, clock=room.clock)
+    keeper = PresenceKeeper(registry=room.fleet, store=room.nodes, log=MemoryPresenceLog(room.db), clock=room.clock)
     watch = LinkWatch(
         accounts=room.bus.accounts,
         keeper=keeper,
@@ -77,7 +78,7 @@ async def test_a_link_that_floods_with_anything_is_accused(room: Any, machine: A
     for each in (loud, calm):
         await room.join(each)
         room.bus.link(each.worker_key, each.id)
-    keeper = PresenceKeeper(registry=room.fleet, store=room.nodes, clock=room.clock)
+    keeper = PresenceKeeper(registry=room.fleet, store=room.nodes, log=MemoryPresenceLog(room.db), clock=room.clock)
     accused: dict[str, str] = {}
     watch = LinkWatch(accounts=room.bus.accounts, keeper=keeper, accuse=accused.__setitem__, clock=room.clock)
     tasks = TaskSet("test")

@@ -9,6 +9,7 @@ import pytest
 
 from corral.bus.memory import MemoryBus
 from corral.domain.node import Node, Presence
+from corral.domain.presence_log import PresenceChange
 from corral.protocol import subjects
 from corral.protocol.codec import encode
 from corral.protocol.messages import BeatMessage
@@ -17,7 +18,21 @@ from corral.server.application.nodes.presence import PresenceKeeper
 from corral.server.application.nodes.registry import Registry
 from corral.server.infrastructure.nats.presence import PresenceFeed
 from corral.testing.clock import FakeClock
+from corral.testing.presence_stores import MemoryPresenceLog
 from corral.testing.stores import MemoryDatabase, MemoryDeadLetters, MemoryNodeStore
+
+
+class FailingLog(MemoryPresenceLog):
+    """Away while its stage says so."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage.db)
+        self._stage = stage
+
+    async def add(self, changes: Sequence[PresenceChange]) -> None:
+        if self._stage.log_fails:
+            raise OSError("the database is away")
+        await super().add(changes)
 
 
 class Stage:
@@ -30,7 +45,14 @@ class Stage:
             node = Node(id=f"n{i}", daemon_key=f"D{i}", worker_key=f"W{i}", enrolled_at=self.clock.now())
             self.db.nodes[node.id] = node
             self.fleet.upsert(node)
-        self.keeper = PresenceKeeper(registry=self.fleet, store=MemoryNodeStore(self.db), clock=self.clock)
+        self.leads, self.log_fails = True, False
+        self.keeper = PresenceKeeper(
+            registry=self.fleet,
+            store=MemoryNodeStore(self.db),
+            log=FailingLog(self),
+            clock=self.clock,
+            leads=lambda: self.leads,
+        )
         self.rounds: list[dict[str, str]] = []
         self.counted: list[dict[str, int]] = []
         self.feed = PresenceFeed(
@@ -58,6 +80,10 @@ class Stage:
     def connect(self, i: int) -> None:
         self.bus.link(f"D{i}", f"n{i}")
         self.bus.link(f"W{i}", f"n{i}")
+
+    def disconnect(self, i: int) -> None:
+        self.bus.unlink(f"D{i}")
+        self.bus.unlink(f"W{i}")
 
     def presence(self, node: str = "n0") -> Presence:
         return self.fleet.get(node).presence
@@ -177,6 +203,40 @@ async def test_presence_is_stored_now_and_then_and_at_the_end(stage: Stage) -> N
     await stage.clock.advance(1)
     await stage.tasks.close()
     assert stage.db.nodes["n1"].presence is Presence.ONLINE
+
+
+async def test_every_change_is_logged_however_short_and_by_the_leader_alone(stage: Stage) -> None:
+    log = MemoryPresenceLog(stage.db)
+    stage.connect(0)
+    await stage.clock.advance(2)
+    stage.disconnect(0)
+    await stage.clock.advance(2)
+    stage.connect(0)
+    await stage.clock.advance(40)
+    said = (await log.read("n0", limit=9)).items
+    assert [change.presence.value for change in said] == ["online", "offline", "online"]
+    assert "link closed" in said[1].reason
+    assert round((said[0].at - said[1].at).total_seconds()) == 2
+    stage.leads = False
+    stage.disconnect(0)
+    await stage.clock.advance(40)
+    stage.leads = True
+    await stage.clock.advance(40)
+    assert list((await log.read("n0", limit=9)).items) == list(said), "another server wrote what happened meanwhile"
+
+
+async def test_changes_wait_for_a_database_that_is_away(stage: Stage) -> None:
+    log = MemoryPresenceLog(stage.db)
+    stage.connect(0)
+    await stage.clock.advance(2)
+    stage.log_fails = True
+    with pytest.raises(OSError, match="away"):
+        await stage.keeper.persist(now=True)
+    stage.log_fails = False
+    stage.connect(1)
+    await stage.clock.advance(1)
+    await stage.keeper.persist(now=True)
+    assert len((await log.read("n0", limit=9)).items) == 1
 
 
 async def test_strangers_and_nodes_removed_or_enrolled_meanwhile_are_followed(stage: Stage) -> None:

@@ -9,6 +9,7 @@ import hmac
 import json
 import os
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -17,6 +18,7 @@ import pytest
 from corral.bus.memory import MemoryBus
 from corral.bus.realm import Realm
 from corral.domain.node import Node, Presence
+from corral.domain.presence_log import PresenceChange
 from corral.runtime import nkeys
 from corral.runtime.clock import SystemClock
 from corral.runtime.crypto import ed25519_public, ed25519_sign
@@ -28,6 +30,7 @@ from corral.server.application.nodes.registry import Registry
 from corral.server.application.nodes.removal import Removal
 from corral.server.application.nodes.room import NodeRoom
 from corral.server.application.nodes.samples import Samples
+from corral.server.application.nodes.timeline import Timeline
 from corral.server.application.nodes.tokens import JoinTokens
 from corral.server.application.ports.access import Caller
 from corral.server.infrastructure.auth.sealer import AesSealer
@@ -37,6 +40,7 @@ from corral.server.infrastructure.pki.signing import KeyRing
 from corral.server.interface.rest import nodes as rest
 from corral.server.interface.rest.api import Frame, asgi
 from corral.testing.access_bench import access_bench
+from corral.testing.presence_stores import MemoryPresenceLog
 from corral.testing.stores import (
     MemoryAuditLog,
     MemoryDatabase,
@@ -64,6 +68,7 @@ class Api:
             engine=(lambda: ["nats://127.0.0.1:4222"], "CA"),
             nodes=lambda: len(self.fleet),
         )
+        self.log = MemoryPresenceLog(self.db)
         self.room = NodeRoom(
             fleet=self.fleet,
             enrolment=Enrolment(
@@ -83,7 +88,8 @@ class Api:
             ),
             samples=Samples(),
             tokens=JoinTokens(store=tokens, clock=clock, fingerprint="f" * 64),
-            presence=PresenceKeeper(registry=self.fleet, store=store, clock=clock),
+            presence=PresenceKeeper(registry=self.fleet, store=store, log=self.log, clock=clock),
+            timeline=Timeline(fleet=self.fleet, log=self.log),
             rpc=SignedRpc(wire=self.bus.wire, signer=self.ring, clock=clock),
         )
         bench = access_bench(clock, db=self.db)
@@ -211,6 +217,42 @@ async def test_metrics_and_live_status(api: Api) -> None:
     assert (await api.call("GET", "/nodes/web-1/status"))[0] == 503
     api.bus.answer("corral.rpc.web-1.status", lambda subject, wire: b'{"result": {"pid": 7}}')
     assert (await api.call("GET", "/nodes/web-1/status"))[1]["data"] == {"pid": 7}
+
+
+async def test_the_presence_of_a_node_is_told_page_by_page(api: Api) -> None:
+    api.add("web-1")
+    begun = api.clock.now()
+    ups = [Presence.ONLINE if n % 2 == 0 else Presence.OFFLINE for n in range(5)]
+    await api.log.add(
+        [
+            PresenceChange(node="web-1", at=begun + timedelta(minutes=n), presence=p, reason="r")
+            for n, p in enumerate(ups)
+        ]
+    )
+    _, first = await api.call("GET", "/nodes/web-1/presence?limit=3")
+    assert [(entry["presence"], entry["worker"]) for entry in first["data"]] == [
+        ("online", "up"),
+        ("offline", "unknown"),
+        ("online", "up"),
+    ]
+    assert first["data"][0]["until"] is None
+    assert first["data"][1]["until"] == first["data"][0]["since"]
+    _, rest_of_it = await api.call("GET", f"/nodes/web-1/presence?limit=3&cursor={first['next']}")
+    assert [entry["until"] for entry in rest_of_it["data"]] == [
+        first["data"][2]["since"],
+        rest_of_it["data"][0]["since"],
+    ]
+    assert rest_of_it["next"] is None
+    api.fleet.set_presence("web-1", Presence.OFFLINE, since=begun + timedelta(hours=1), reason="its link closed")
+    _, answer = await api.call("GET", "/nodes/web-1/presence?limit=1")
+    assert (answer["data"][0]["presence"], answer["data"][0]["reason"]) == ("offline", "its link closed"), (
+        "not yet logged"
+    )
+    assert (await api.call("GET", "/nodes/web-1/presence?limit=0"))[0] == 400
+    assert (await api.call("GET", "/nodes/web-1/presence?cursor=x"))[0] == 400
+    assert (await api.call("GET", "/nodes/ghost/presence"))[0] == 404
+    api.add("new")
+    assert (await api.call("GET", "/nodes/new/presence"))[1]["data"] == []
 
 
 async def test_a_token_enrols_a_machine_which_renews(api: Api) -> None:

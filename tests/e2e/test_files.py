@@ -47,6 +47,12 @@ def test_a_file_is_uploaded_compared_and_looked_at_before_it_is_applied(
     page.wait_for_url("**/jobs/*")
     expect(page.locator(".state").filter(has_text="succeeded").first).to_be_visible(timeout=30_000)
     assert dest.read_bytes() == b"port = 81\n<script>alert(1)</script>\n"
+    page.goto(f"{site.url}/files?path=site.conf")
+    where = page.get_by_role("region", name="Where it is now")
+    expect(where.get_by_role("row")).to_have_count(1)
+    expect(where.get_by_role("row")).to_contain_text(str(dest))
+    expect(where.get_by_role("row").get_by_role("link")).to_have_text(["node-1"])
+    assert axe(page) == []
 
 
 def test_an_upload_that_breaks_goes_on_where_the_server_stands(site: Site, open_page: Open) -> None:

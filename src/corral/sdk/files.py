@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +158,11 @@ class Files:
         return [
             Revision.from_json(row) for row in await self._api.pages("/artifacts/revisions", query=query, limit=limit)
         ]
+
+    async def where(self, source_path: str, *, revision: int = 0, limit: int | None = None) -> Sequence[dict[str, Any]]:
+        """Where revisions are now: [{"node", "dest", "revision", "digest", "job", "at"}]; of one revision, or of all (0)."""
+        query = {"source_path": source_path, "revision": revision or None}
+        return await self._api.pages("/artifacts/placements", query=query, limit=limit)
 
     async def content(self, source_path: str, revision: int = 0) -> AsyncGenerator[bytes, None]:
         """The exact bytes of a revision, or of the newest."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from corral.domain.artifact import FileSpec, Revision, as_mapping, unchanged
 from corral.domain.artifact_use import still_used
 from corral.domain.job import JobState
-from corral.server.application.ports.files import Key, RevisionPage
+from corral.server.application.ports.files import Key, PlacementPage, RevisionPage
 from corral.server.infrastructure.sql.files import PAGE_MAX, no_revision, uses_of
 from corral.server.infrastructure.sql.values import decode_cursor, encode_cursor
 from corral.testing.job_stores import MemoryDatabase
@@ -77,6 +77,27 @@ class MemoryRevisionStore:
 
     def _of(self, path: str) -> list[Revision]:
         return [item for key, item in sorted(self._db.revisions.items()) if key[0] == path]
+
+
+class MemoryPlacements:
+    """Placements in memory."""
+
+    def __init__(self, db: MemoryDatabase) -> None:
+        self._db = db
+
+    async def of(
+        self, source_path: str, *, revision: int = 0, limit: int = 200, cursor: str | None = None
+    ) -> PlacementPage:
+        start = decode_cursor(cursor, str, str) or ("", "")
+        found = [
+            (key, one)
+            for key, one in sorted(self._db.placements.items())
+            if key > start and one.held.source_path == source_path and revision in (0, one.held.revision)
+        ]
+        more = len(found) > limit
+        return PlacementPage(
+            items=[one for _, one in found[:limit]], next=encode_cursor(*found[limit - 1][0]) if more else None
+        )
 
 
 class MemoryJobUsage:

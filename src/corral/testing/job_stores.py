@@ -18,6 +18,7 @@ from corral.domain.artifact_use import cleared_meanwhile, ships
 from corral.domain.errors import NotFound
 from corral.domain.job import Job, JobState, TaskSpec
 from corral.domain.node import Node, Presence
+from corral.domain.placement import Placement, follows
 from corral.domain.presence_log import PresenceChange
 from corral.domain.rollout_state import Rollout
 from corral.domain.task import OPEN, Task, TaskState
@@ -31,6 +32,7 @@ from corral.server.infrastructure.sql.job_rows import Owed, to_delivery, to_task
 from corral.server.infrastructure.sql.job_tx import JobTx, Key
 from corral.server.infrastructure.sql.jobs import LedgerJobStore
 from corral.server.infrastructure.sql.jobs_queries import PAGE_MAX, id_range, may_forget
+from corral.server.infrastructure.sql.placements import place_of
 from corral.server.infrastructure.sql.values import at, decode_cursor, encode_cursor, seconds
 
 
@@ -66,6 +68,7 @@ class MemoryDatabase:
     applied: set[tuple[str, int]] = field(default_factory=set)
     approvals: dict[str, Approval] = field(default_factory=dict)
     rollouts: dict[str, StoredRollout] = field(default_factory=dict)
+    placements: dict[tuple[str, str], Placement] = field(default_factory=dict)
     presence_log: list[PresenceChange] = field(default_factory=list)
 
     def job(self, id_: str) -> Job:
@@ -198,6 +201,14 @@ class _MemoryJobTx:
             old = self._db.attempts.get((said.job, node, said.attempt))
             if old is not None:
                 keep_bygone(old, said, ledger.now)
+
+    async def place(self, placements: Sequence[Placement]) -> None:
+        numbers = [(item.digest, item.source_path, item.revision) for item in self._db.revisions.values()]
+        for one in sorted(placements, key=lambda placement: placement.at):
+            known = self._db.placements.get((one.node, place_of(one.dest)))
+            made = follows(known, one, lambda digest: [key[1:] for key in numbers if key[0] == digest])
+            if made is not None and one.node in self._db.nodes:
+                self._db.placements[one.node, place_of(one.dest)] = made
 
     async def specs(self, ids: Collection[str]) -> dict[str, tuple[str, TaskSpec]]:
         return {id_: (self._db.jobs[id_].kind, self._db.jobs[id_].spec) for id_ in ids if id_ in self._db.jobs}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from corral.runtime.clock import Clock
 from corral.server.application.ports.access import ApiTokenStore, AuditLog, IdempotencyStore, LeaseStore, SessionStore
-from corral.server.application.ports.files import RevisionStore, Usage
+from corral.server.application.ports.files import Placements, RevisionStore, Usage
 from corral.server.application.ports.jobs import DeadLetters, JobQueries, JobStore
 from corral.server.application.ports.nodes import NodeStore, PresenceLog, TokenStore
 from corral.server.application.ports.rollouts import RolloutStore, StageJobs
@@ -23,12 +23,13 @@ from corral.server.infrastructure.sql.jobs_queries import SqlJobQueries
 from corral.server.infrastructure.sql.leases import SqlLeaseStore
 from corral.server.infrastructure.sql.migrate import migrate
 from corral.server.infrastructure.sql.nodes import SqlNodeStore
+from corral.server.infrastructure.sql.placements import SqlPlacements
 from corral.server.infrastructure.sql.presence_log import SqlPresenceLog
 from corral.server.infrastructure.sql.rollouts import SqlRolloutStore, SqlStageJobs
 from corral.server.infrastructure.sql.sessions import SqlSessionStore
 from corral.server.infrastructure.sql.tokens import SqlTokenStore
 from corral.testing import stores as memory
-from corral.testing.file_stores import MemoryJobUsage, MemoryRevisionStore
+from corral.testing.file_stores import MemoryJobUsage, MemoryPlacements, MemoryRevisionStore
 from corral.testing.presence_stores import MemoryPresenceLog
 from corral.testing.rollout_stores import MemoryRolloutStore, MemoryStageJobs
 
@@ -50,6 +51,7 @@ class StoreSet:
     dead_letters: DeadLetters
     revisions: RevisionStore
     file_usage: Usage
+    placements: Placements
     rollouts: RolloutStore
     stage_jobs: StageJobs
     db: Database | None = None
@@ -71,6 +73,7 @@ def memory_stores() -> StoreSet:
         dead_letters=memory.MemoryDeadLetters(db),
         revisions=MemoryRevisionStore(db),
         file_usage=MemoryJobUsage(db),
+        placements=MemoryPlacements(db),
         rollouts=MemoryRolloutStore(db),
         stage_jobs=MemoryStageJobs(db),
     )
@@ -96,6 +99,7 @@ async def sql_stores(url: str, clock: Clock) -> AsyncIterator[StoreSet]:
             dead_letters=SqlDeadLetters(db, clock),
             revisions=SqlRevisionStore(db),
             file_usage=SqlJobUsage(db),
+            placements=SqlPlacements(db),
             rollouts=SqlRolloutStore(db),
             stage_jobs=SqlStageJobs(db),
             db=db,

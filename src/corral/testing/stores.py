@@ -107,6 +107,7 @@ class MemoryNodeStore:
     async def remove(self, node: str) -> None:
         if self._db.nodes.pop(node, None) is None:
             raise no_node(node)
+        self._db.placements = {key: one for key, one in self._db.placements.items() if one.node != node}
         self._db.presence_log = [change for change in self._db.presence_log if change.node != node]
 
     async def revoke(self, node: str, *, reason: str, now: datetime) -> Node:

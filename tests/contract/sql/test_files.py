@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from corral.domain.artifact import Archive, FileOp, FileSpec, Revision
-from corral.domain.errors import Conflict, NotFound
+from corral.domain.errors import Conflict, Invalid, NotFound
 from corral.domain.job import Job
-from corral.domain.task import TaskState
-from corral.server.application.ports.jobs import NewTask
+from corral.domain.node import Node
+from corral.domain.task import Outcome, TaskState
+from corral.server.application.ports.jobs import NewTask, Reported
 from corral.testing.store_set import StoreSet
 
 
@@ -155,3 +157,104 @@ async def test_a_file_job_of_a_cleared_revision_is_refused_and_leaves_nothing(
         await stores.jobs.add(job, [NewTask(node="n1")], operation="once")
     with pytest.raises(NotFound):
         await stores.queries.get(job.id)
+
+
+class Placing:
+    """File jobs that end, one after the other, as their nodes say."""
+
+    def __init__(self, stores: StoreSet, make_job: Callable[..., Job], now: datetime) -> None:
+        self.stores, self.make_job, self.now, self.step = stores, make_job, now, 0
+
+    async def ends(
+        self, spec: FileSpec, results: dict[str, dict[str, Any]], state: TaskState = TaskState.SUCCEEDED
+    ) -> str:
+        self.step += 1
+        job = self.make_job(kind="file", spec=spec)
+        await self.stores.jobs.add(job, [NewTask(node=node) for node in results], operation=None)
+        at = self.now + timedelta(seconds=self.step)
+        await self.stores.jobs.apply(
+            [
+                Reported(
+                    node=node,
+                    outcome=Outcome(
+                        job=job.id, attempt=1, seq=1, state=state, finished_at=at.timestamp(), result=result
+                    ),
+                )
+                for node, result in results.items()
+            ],
+            now=at,
+        )
+        return job.id
+
+
+@pytest.fixture
+async def placing(stores: StoreSet, make_job: Callable[..., Job], now: datetime) -> Placing:
+    await stores.nodes.add_all(
+        [Node(id=f"n{i}", enrolled_at=now, daemon_key=f"D{i}", worker_key=f"W{i}") for i in range(1, 5)]
+    )
+    for content in "abc":
+        await stores.revisions.add(made("app.conf", content, now))
+    return Placing(stores, make_job, now)
+
+
+def applying(revision: int, dest: str = "/etc/ä.conf") -> FileSpec:
+    return FileSpec(op=FileOp.APPLY, dest=dest, source="app.conf", revision=revision, digest="abc"[revision - 1] * 64)
+
+
+def left(content: str | None, dest: str = "/etc/ä.conf") -> dict[str, Any]:
+    return {"dest": dest, "new": content and content * 64, "changed": True}
+
+
+async def where(stores: StoreSet, revision: int = 0) -> list[tuple[str, int]]:
+    page = await stores.placements.of("app.conf", revision=revision)
+    return [(one.node, one.held.revision) for one in page.items]
+
+
+async def test_where_a_revision_is_follows_the_ends_of_file_tasks(placing: Placing, stores: StoreSet) -> None:
+    await placing.ends(applying(1), {node: left("a") for node in ("n1", "n2", "n3", "stranger")})
+    last = await placing.ends(applying(2), {"n1": left("b"), "n2": left("b")})
+    await placing.ends(applying(3), {"n3": {**left("c"), "changed": False}}, TaskState.FAILED)
+    assert await where(stores) == [("n1", 2), ("n2", 2), ("n3", 1)]
+    assert await where(stores, 2) == [("n1", 2), ("n2", 2)]
+    found = (await stores.placements.of("app.conf", revision=2)).items[0]
+    assert (found.dest, found.job, found.held.digest) == ("/etc/ä.conf", last, "b" * 64)
+    assert list((await stores.placements.of("other")).items) == []
+
+
+async def test_rollbacks_deletions_and_removed_nodes_are_followed(placing: Placing, stores: StoreSet) -> None:
+    back = FileSpec(op=FileOp.ROLLBACK, dest="/etc/ä.conf")
+    gone = FileSpec(op=FileOp.DELETE, dest="/etc/ä.conf")
+    everybody = ("n1", "n2", "n3", "n4")
+    for revision, content in enumerate("abc", 1):
+        await placing.ends(applying(revision), {node: left(content) for node in everybody})
+    await placing.ends(back, {"n1": left("b"), "n2": left("b")})
+    await placing.ends(back, {"n2": left("a"), "n3": left("f")})
+    await placing.ends(gone, {"n4": left(None)})
+    assert await where(stores) == [("n1", 2), ("n2", 1)], "n3 went back to bytes nobody knows, n4 has nothing"
+    await placing.ends(back, {"n4": left("c")})
+    assert await where(stores, 3) == [("n4", 3)]
+    await stores.nodes.remove("n1")
+    assert await where(stores) == [("n2", 1), ("n4", 3)]
+
+
+async def test_an_older_end_that_comes_later_moves_nothing(placing: Placing, stores: StoreSet) -> None:
+    await placing.ends(applying(1), {"n1": left("a")})
+    await placing.ends(applying(3), {"n1": left("c")})
+    placing.step = 0
+    await placing.ends(applying(2), {"n1": left("b")})
+    assert await where(stores) == [("n1", 3)]
+
+
+async def test_placements_are_read_page_by_page_and_long_paths_are_kept(placing: Placing, stores: StoreSet) -> None:
+    paths = [f"/srv/{'x' * 4000}/{number}" for number in range(5)]
+    for path in paths:
+        await placing.ends(applying(1, path), {"n1": left("a", path), "n2": left("a", path)})
+    found, cursor = [], None
+    while True:
+        page = await stores.placements.of("app.conf", limit=3, cursor=cursor)
+        found += page.items
+        if (cursor := page.next) is None:
+            break
+    assert sorted((one.node, one.dest) for one in found) == [(node, path) for node in ("n1", "n2") for path in paths]
+    with pytest.raises(Invalid):
+        await stores.placements.of("app.conf", cursor="nonsense")

@@ -7,11 +7,13 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from corral.cli.output.files import where_rows
 from corral.testing.fake_api import TOKEN, Act, FakeApi, node
 from corral.testing.fake_files import changed
 
@@ -234,3 +236,16 @@ def test_the_small_operations_submit_what_they_say(cli: Cli, api: FakeApi, op: s
 def test_detach_prints_the_job_id_alone(cli: Cli, api: FakeApi) -> None:
     result = cli("file", "delete", "--path", "/b", "-t", "web-1", "--detach")
     assert (result.status, result.out) == (0, "J000000000000000001\n")
+
+
+def test_nodes_with_the_same_revision_at_the_same_path_stand_in_one_row() -> None:
+    now = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+    places = [
+        {"node": f"n{i}", "dest": "/etc/a", "revision": 2 if i < 7 else 3, "at": f"2026-11-21T11:59:{i:02}.000Z"}
+        for i in range(9)
+    ]
+    assert where_rows(places, now, wide=False) == [
+        ["r3", "/etc/a", 2, "52 s ago", "n7,n8"],
+        ["r2", "/etc/a", 7, "54 s ago", "n0,n1,n2,n3,n4 and 2 more"],
+    ]
+    assert where_rows(places, now, wide=True)[1][-1] == "n0,n1,n2,n3,n4,n5,n6"

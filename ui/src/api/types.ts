@@ -15,6 +15,7 @@ export type TokenView = Schemas["nodes_types_TokenView"];
 export type WhoView = Schemas["WhoView"];
 export type RolloutJson = Schemas["RolloutJson"];
 export type StageJson = Schemas["StageJson"];
+export type PlacementView = Schemas["PlacementView"];
 export type RevisionView = Schemas["RevisionView"];
 export type AuditView = Schemas["AuditView"];
 export type KindView = Schemas["KindView"];

@@ -3,7 +3,7 @@ import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tansta
 import { useRef, useState } from "react";
 import type { components } from "../api/schema";
 import { call, page, query } from "../api/client";
-import type { JobView, RevisionView, SubmitBody } from "../api/types";
+import type { JobView, PlacementView, RevisionView, SubmitBody } from "../api/types";
 import { Sha256 } from "../text/sha256";
 
 type UploadView = components["schemas"]["UploadView"];
@@ -28,6 +28,26 @@ export function useRevisions(path: string) {
     initialPageParam: "",
     getNextPageParam: (last) => last.next,
     enabled: path !== "",
+    retry: false,
+  });
+}
+
+/** Where the revisions of an artifact are now, a thousand places a request. */
+export function usePlacements(path: string) {
+  return useQuery({
+    queryKey: ["files", "placements", path],
+    queryFn: async ({ signal }) => {
+      const found: PlacementView[] = [];
+      let cursor: string | null = null;
+      do {
+        const asked = query({ source_path: path, limit: 1000, cursor });
+        const one: { data: PlacementView[]; next: string | null } = await page<PlacementView[]>("GET", `/artifacts/placements${asked}`, { signal });
+        found.push(...one.data);
+        cursor = one.next;
+      } while (cursor !== null);
+      return found;
+    },
+    refetchInterval: 15_000,
     retry: false,
   });
 }

@@ -279,6 +279,34 @@ async def history(session: Session, source_path: str, limit: int) -> None:
 
 @verb(
     command,
+    "where",
+    examples=(
+        "corral file where --source-path nginx.conf",
+        "corral file where --source-path nginx.conf --revision 3 -o name",
+    ),
+    short_help="Which nodes have which revision of a file now.",
+)
+@click.option("--source-path", required=True, metavar="NAME", help="The artifact (or the path it was applied from).")
+@click.option("--revision", type=click.IntRange(min=1), help="Only this revision.")
+async def where(session: Session, source_path: str, revision: int | None) -> None:
+    """Which nodes have which revision of a file now, as Corral last put it there; -o wide names every node."""
+    from corral.cli.output.files import WHERE_HEADERS, where_rows
+    from corral.cli.output.table import render
+
+    async with session.connect() as fleet:
+        found = await fleet.files.where(await known_as(fleet, source_path), revision=revision or 0)
+    now = session.clock.now()
+
+    def table(wide: bool) -> str:
+        if not found:
+            return "on no node"
+        return render(WHERE_HEADERS, where_rows(found, now, wide=wide), columns=None if wide else session.columns())
+
+    session.show(found, names=sorted({entry["node"] for entry in found}), table=table)
+
+
+@verb(
+    command,
     "list",
     examples=("corral file list", "corral file list -o name"),
     short_help="The artifacts, each with its newest revision.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TextIO
 
@@ -13,6 +13,8 @@ from corral.runtime.clock import Clock
 from corral.sdk.models import Revision, Task
 
 DIGEST_SHOWN: Final = 12
+NODES_SHOWN: Final = 5
+WHERE_HEADERS: Final = ("REV", "PATH", "NODES", "NEWEST", "WHICH")
 
 
 def short(digest: Any) -> str:
@@ -52,6 +54,22 @@ def revision_rows(revisions: Sequence[Revision], now: datetime, *, paths: bool, 
 
 def headers(*, paths: bool) -> list[str]:
     return [*(["SOURCE PATH"] if paths else []), "REV", "SHA-256", "SIZE", "AGE", "BY", "MODE", "NOTE"]
+
+
+def where_rows(placements: Sequence[Mapping[str, Any]], now: datetime, *, wide: bool) -> list[list[object]]:
+    """Nodes with the same revision at the same path in one row, the newest revision first."""
+    groups: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
+    for entry in placements:
+        groups.setdefault((-entry["revision"], entry["dest"]), []).append(entry)
+    rows: list[list[object]] = []
+    for (revision, dest), entries in sorted(groups.items()):
+        names = [entry["node"] for entry in entries]
+        shown = names if wide else names[:NODES_SHOWN]
+        more = len(names) - len(shown)
+        newest = max(datetime.fromisoformat(entry["at"]) for entry in entries)
+        text = ",".join(shown) + (f" and {more} more" if more else "")
+        rows.append([f"r{-revision}", dest, len(names), show_ago(newest, now), text])
+    return rows
 
 
 def transfer_line(done: int, total: int, seconds: float, *, word: str) -> str:

@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corral.runtime.lifecycle import Component
+from corral.server.application.access.scope import Scope
 from corral.server.application.files.clearing import Clearing
 from corral.server.application.files.expiry import UploadExpiry
 from corral.server.application.files.revisions import Revisions
 from corral.server.application.files.room import FileRoom
 from corral.server.application.files.shipping import Shipping
 from corral.server.application.files.uploads import Uploads
+from corral.server.application.files.whereabouts import Whereabouts
 from corral.server.application.ports.files import Usage
 from corral.server.compose.ground import Ground, store_limits
 from corral.server.infrastructure.auth.keyfile import load_key
 from corral.server.infrastructure.disk.uploads import DiskUploads
 from corral.server.infrastructure.nats.artifacts import NatsBlobs
 from corral.server.infrastructure.sql.files import SqlJobUsage, SqlRevisionStore
+from corral.server.infrastructure.sql.placements import SqlPlacements
 
 
 @dataclass(kw_only=True)
@@ -50,6 +53,7 @@ def compose_files(ground: Ground) -> Files:
         ),
         revisions=Revisions(revisions=revisions, blobs=blobs),
         clearing=Clearing(revisions=revisions, blobs=blobs, usages=usages, alone=alone),
+        whereabouts=Whereabouts(placements=SqlPlacements(ground.db), scope=Scope(ground.registry)),
     )
     return Files(
         room=room,

@@ -7,6 +7,7 @@ import { Asked, Trouble } from "../../kit/asked";
 import { When, bytes } from "../../kit/when";
 import { Apply } from "./Apply";
 import { Diff } from "./Diff";
+import { Where } from "./Where";
 
 export function Artifact({ path }: { path: string }) {
   const { t } = useTranslation();
@@ -63,6 +64,7 @@ export function Artifact({ path }: { path: string }) {
       </Asked>
       {compared[1] > 0 && (difference.error ? <Trouble error={difference.error} /> : difference.data && <Diff found={difference.data} />)}
       {applying && <Apply key={applying.revision} revision={applying} onClose={() => setApplying(null)} />}
+      <Where path={path} newest={revisions.data?.pages[0]?.data[0]?.revision ?? 0} />
     </section>
   );
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from corral.server.application.files.clearing import Clearing
 from corral.server.application.files.revisions import Revisions
 from corral.server.application.files.uploads import Uploads
+from corral.server.application.files.whereabouts import Whereabouts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,3 +15,4 @@ class FileRoom:
     uploads: Uploads
     revisions: Revisions
     clearing: Clearing
+    whereabouts: Whereabouts

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from corral.domain.artifact import Archive, Revision
+from corral.domain.placement import Placement
 
 Key = tuple[str, int]
 """(source path, revision)."""
@@ -49,6 +50,22 @@ class RevisionStore(Protocol):
         ...
 
     async def ever_applied(self, source_path: str | None = None) -> frozenset[Key]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacementPage:
+    items: Sequence[Placement]
+    next: str | None = None
+
+
+class Placements(Protocol):
+    """Where revisions are now. Written by the job store with the reports of file tasks; a removed node's go with it."""
+
+    async def of(
+        self, source_path: str, *, revision: int = 0, limit: int = 200, cursor: str | None = None
+    ) -> PlacementPage:
+        """By node, of one revision or of all (0). Raises Invalid for a foreign cursor."""
+        ...
 
 
 class Usage(Protocol):

@@ -6,6 +6,7 @@ from corral.server.infrastructure.sql import (  # noqa: F401  # each adds its ta
     schema_access,
     schema_approvals,
     schema_connections,
+    schema_placements,
     schema_presence,
     schema_proof,
     schema_rules,

@@ -79,7 +79,8 @@ class JobRow:
 class Ledger:
     """What one transaction does. Feed it rows and events, then save `changed`, `ended_attempts`, `bygone` and `dirty`.
 
-    `before` is what each changed row was when loaded (the guard of the UPDATE); `bygone` are results of earlier attempts.
+    `before` is what each changed row was when loaded (the guard of the UPDATE); `bygone` are results of earlier attempts,
+    `landed` the ends that name a path on their node.
     """
 
     jobs: dict[str, JobRow]
@@ -88,6 +89,7 @@ class Ledger:
     before: dict[tuple[str, str], tuple[int, int, TaskState]] = field(default_factory=dict)
     ended_attempts: list[TaskRow] = field(default_factory=list)
     bygone: list[tuple[str, Outcome]] = field(default_factory=list)
+    landed: list[tuple[str, Outcome]] = field(default_factory=list)
     released: dict[tuple[str, str], TaskRow] = field(default_factory=dict)
     dirty: set[str] = field(default_factory=set)
     ignored: int = 0
@@ -128,6 +130,7 @@ class Ledger:
         row.truncated = said.truncated
         row.cancel = dumps(said.cancel)
         row.result = dumps(said.result)
+        self._land(row, said)
         self._finish(row, said.state, clean_seconds(said.finished_at))
         job = self.jobs[row.job]
         if said.state in AUTO_RETRIED and row.attempt <= job.retries and not row.cancel_asked:
@@ -144,6 +147,11 @@ class Ledger:
             return
         self._touch(row)
         row.late = late_text(said, self.now)
+        self._land(row, said)
+
+    def _land(self, row: TaskRow, said: Outcome) -> None:
+        if "dest" in said.result:
+            self.landed.append((row.node, said))
 
     # What the server decides ----------------------------------------------------------------------------------------
 

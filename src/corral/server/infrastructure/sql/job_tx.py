@@ -13,6 +13,7 @@ from corral.domain.approval import Approval
 from corral.domain.artifact_use import cleared_meanwhile, ships
 from corral.domain.errors import Internal
 from corral.domain.job import Job, TaskSpec
+from corral.domain.placement import Placement
 from corral.domain.task import Outcome
 from corral.runtime.backoff import redeliver_delay
 from corral.server.application.ports.jobs import Fence
@@ -39,6 +40,7 @@ from corral.server.infrastructure.sql.job_rows import (
     task_values,
     to_job,
 )
+from corral.server.infrastructure.sql.placements import save_placements
 from corral.server.infrastructure.sql.statements import Statement, as_set
 from corral.server.infrastructure.sql.values import clean, clean_count, stamp
 
@@ -82,6 +84,8 @@ class JobTx(Protocol):
     async def due(self, now: float, limit: int) -> Sequence[TaskRow | Owed]: ...
 
     async def save(self, ledger: Ledger) -> None: ...
+
+    async def place(self, placements: Sequence[Placement]) -> None: ...
 
     async def specs(self, ids: Collection[str]) -> dict[str, tuple[str, TaskSpec]]: ...
 
@@ -366,6 +370,9 @@ class SqlJobTx:
         row = None if found is None else attempt_row(found[0])
         if row is not None and keep_bygone(row, said, now):
             await self._tx.run(_SAVE_ATTEMPT, outcome=attempt_text(row), **key)
+
+    async def place(self, placements: Sequence[Placement]) -> None:
+        await save_placements(self._tx, placements)
 
     async def specs(self, ids: Collection[str]) -> dict[str, tuple[str, TaskSpec]]:
         rows = await self._tx.rows(_SPECS, ids=as_set(ids))

@@ -16,6 +16,7 @@ from typing import Final
 from corral.domain.approval import Approval, decided
 from corral.domain.errors import Conflict, NotFound, WrongState
 from corral.domain.job import Job, JobState, job_state, pinned_hash
+from corral.domain.placement import placed
 from corral.domain.task import OPEN, Reason, TaskState, summary
 from corral.runtime import failpoint
 from corral.runtime.backoff import redeliver_delay
@@ -139,6 +140,8 @@ class LedgerJobStore:
                     ledger.report(row, report.outcome)
             ledger.ignored += sum(map(len, by_key.values()))
             changed = await self._settle(tx, ledger)
+            if ledger.landed:
+                await _place(tx, ledger)
             failpoint.hit("mid_ingest")
             return changed
 
@@ -243,6 +246,16 @@ class SqlJobStore(LedgerJobStore):
             else:
                 found = await tx.rows(_OPEN_FOR_AFTER, node=node, limit=limit, after=after[0])
             return await _deliveries(SqlJobTx(tx), [Owed(*row) for row in found])
+
+
+async def _place(tx: JobTx, ledger: Ledger) -> None:
+    """Keep what file tasks put where."""
+    specs = await tx.specs({said.job for _, said in ledger.landed})
+    found = [
+        placed(node, specs[said.job][1], said, now=ledger.now) for node, said in ledger.landed if said.job in specs
+    ]
+    if placements := [one for one in found if one is not None]:
+        await tx.place(placements)
 
 
 async def _one(tx: JobTx, job: str) -> dict[str, JobRow]:

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from corral.domain.errors import Conflict, NotFound
 from corral.domain.node import Node, Presence
+from corral.server.infrastructure.sql import placements, presence_log
 from corral.server.infrastructure.sql.database import Database, Tx
-from corral.server.infrastructure.sql.presence_log import FORGET
 from corral.server.infrastructure.sql.statements import Statement, as_set
 from corral.server.infrastructure.sql.values import clean, dumps, dumps_list, loads, moment, seconds
 
@@ -219,7 +219,8 @@ class SqlNodeStore:
         async with self._db.write() as tx:
             if not await tx.run(_REMOVE, id=node):
                 raise no_node(node)
-            await tx.run(FORGET, id=node)
+            for forget in (presence_log.FORGET, placements.FORGET):
+                await tx.run(forget, id=node)
 
     async def revoke(self, node: str, *, reason: str, now: datetime) -> Node:
         async with self._db.write() as tx:

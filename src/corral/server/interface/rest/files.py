@@ -18,10 +18,12 @@ from corral.server.interface.rest.files_types import (
     ClearedView,
     DiffView,
     OffsetView,
+    PlacementView,
     RevisionView,
     UploadBody,
     UploadView,
     diff_view,
+    placement_view,
     revision_view,
     upload_view,
 )
@@ -75,6 +77,19 @@ async def history(
     """The revisions of one artifact, the newest first."""
     page = await files.revisions.history(caller, source_path, limit=limit, cursor=cursor)
     return ok([revision_view(item) for item in page.items], next=page.next)
+
+
+async def placements(
+    files: FileRoom,
+    caller: Caller,
+    source_path: str,
+    revision: int = 0,
+    limit: int = 200,
+    cursor: str | None = None,
+) -> Envelope[list[PlacementView]]:
+    """Where revisions are now, by node, as Corral last put them there; of one revision, or of all."""
+    page = await files.whereabouts.of(caller, source_path, revision=revision, limit=limit, cursor=cursor)
+    return ok([placement_view(item) for item in page.items], next=page.next)
 
 
 async def content(files: FileRoom, caller: Caller, source_path: str, revision: int = 0) -> Stream:
@@ -151,6 +166,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="file.read",
         handler=history,
         summary="The revisions of an artifact",
+        tags=TAGS,
+    ),
+    Route(
+        method="GET",
+        path="/artifacts/placements",
+        permission="file.read",
+        handler=placements,
+        summary="Where revisions are now",
         tags=TAGS,
     ),
     Route(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from corral.domain.artifact import Archive, Revision
+from corral.domain.placement import Placement
 from corral.runtime.clock import iso
 from corral.server.application.files.revisions import Difference
 from corral.server.application.ports.files import Upload
@@ -68,6 +71,17 @@ class ClearBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     unused: bool = False
 
 
+class PlacementView(msgspec.Struct, kw_only=True):
+    """A node has this revision at `dest` since `at`. `digest` is that of the bytes there: of a template, what it became."""
+
+    node: str
+    dest: str
+    revision: int
+    digest: str
+    job: str
+    at: str | None
+
+
 class ClearedView(msgspec.Struct, kw_only=True):
     removed: list[RevisionView]
 
@@ -105,4 +119,15 @@ def diff_view(found: Difference) -> DiffView:
         same=found.same,
         binary=found.binary,
         text=found.text,
+    )
+
+
+def placement_view(placement: Placement) -> PlacementView:
+    return PlacementView(
+        node=placement.node,
+        dest=placement.dest,
+        revision=placement.held.revision,
+        digest=placement.held.digest,
+        job=placement.job,
+        at=iso(datetime.fromtimestamp(placement.at, UTC)),
     )

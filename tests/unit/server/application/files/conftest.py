@@ -9,16 +9,18 @@ import pytest
 from corral.bus.memory import MemoryBus
 from corral.domain.artifact import Archive
 from corral.protocol.subjects import ARTIFACTS
+from corral.server.application.access.scope import Scope
 from corral.server.application.files.clearing import Clearing
 from corral.server.application.files.revisions import Revisions
 from corral.server.application.files.room import FileRoom
 from corral.server.application.files.shipping import Shipping
 from corral.server.application.files.uploads import Uploads
+from corral.server.application.files.whereabouts import Whereabouts
 from corral.server.application.ports.access import Caller
 from corral.server.infrastructure.disk.uploads import DiskUploads
 from corral.server.infrastructure.nats.artifacts import NatsBlobs
 from corral.testing.clock import FakeClock
-from corral.testing.file_stores import MemoryRevisionStore
+from corral.testing.file_stores import MemoryPlacements, MemoryRevisionStore
 from corral.testing.job_stores import MemoryDatabase
 
 ANN = Caller(name="ann")
@@ -63,12 +65,14 @@ class Files:
 async def files(tmp_path):
     bus, clock, uses, alone = MemoryBus(), FakeClock(), Uses(), asyncio.Lock()
     await bus.streams.ensure_topology()
-    store, staging = MemoryRevisionStore(MemoryDatabase()), DiskUploads(tmp_path / "uploads")
+    db = MemoryDatabase()
+    store, staging = MemoryRevisionStore(db), DiskUploads(tmp_path / "uploads")
     blobs = NatsBlobs(objects=bus.objects, secret=b"s" * 32)
     room = FileRoom(
         uploads=Uploads(staging=staging, revisions=store, blobs=blobs, clock=clock, alone=alone, max_bytes=1 << 20),
         revisions=Revisions(revisions=store, blobs=blobs),
         clearing=Clearing(revisions=store, blobs=blobs, usages=[uses], alone=alone),
+        whereabouts=Whereabouts(placements=MemoryPlacements(db), scope=Scope()),
     )
     shipping = Shipping(revisions=store, blobs=blobs, clock=clock)
     return Files(bus=bus, clock=clock, room=room, shipping=shipping, store=store, staging=staging, uses=uses)

@@ -1,0 +1,24 @@
+import { describe, expect, it } from "vitest";
+import { together } from "./where";
+
+const at = (node: string, revision: number, dest: string, second: number) => ({
+  node,
+  revision,
+  dest,
+  digest: "",
+  job: "",
+  at: `2026-11-21T12:00:0${second}.000Z`,
+});
+
+describe("where revisions are", () => {
+  it("puts nodes with the same revision at the same path together, the newest revision first", () => {
+    const found = together([at("n1", 2, "/a", 1), at("n1", 2, "/b", 1), at("n2", 3, "/a", 5), at("n3", 2, "/a", 4)]);
+    expect(found.map(({ revision, dest, nodes }) => [revision, dest, nodes])).toEqual([
+      [3, "/a", ["n2"]],
+      [2, "/a", ["n1", "n3"]],
+      [2, "/b", ["n1"]],
+    ]);
+    expect(found[1]?.newest).toBe("2026-11-21T12:00:04.000Z");
+  });
+  it("is empty when it is nowhere", () => expect(together([])).toEqual([]));
+});

@@ -58,6 +58,12 @@ class Ground:
         assert (status == 0) == (task["state"] == "succeeded"), (task, err)
         return task
 
+    async def where(self, source: str) -> list[tuple[str, str, int]]:
+        """What `file where` says."""
+        status, out, err = await self.cli("file", "where", "--source-path", source, "-o", "json")
+        assert status == 0, err
+        return [(entry["node"], entry["dest"], entry["revision"]) for entry in json.loads(out)]
+
 
 @pytest.fixture
 async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
@@ -113,8 +119,10 @@ async def test_a_file_is_applied_seen_as_unchanged_compared_and_rolled_back(grou
     assert task["result"]["changed"] is True
     assert dest.read_bytes() == b"one\n"
     assert dest.stat().st_mode & 0o7777 == 0o640
+    assert await ground.where("app.conf") == [("n1", str(dest), 1)]
     await ground.file("rollback", "--source-path", "app.conf", "--revision", "2", "--dest", str(dest))
     assert dest.read_bytes() == b"two\n"
+    assert await ground.where("app.conf") == [("n1", str(dest), 2)]
     status, out, _ = await ground.cli("file", "diff", "--source-path", "app.conf")
     assert "-one\n+two" in out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from corral.domain.presence_log import PresenceChange
 from corral.server.application.ports.nodes import PresencePage
@@ -16,7 +17,11 @@ class MemoryPresenceLog:
         self._db = db
 
     async def add(self, changes: Sequence[PresenceChange]) -> None:
-        self._db.presence_log += [change for change in changes if change.node in self._db.nodes]
+        self._db.presence_log += [
+            replace(change, at=at(seconds(change.at)))  # as a column of floats gives it back
+            for change in changes
+            if change.node in self._db.nodes
+        ]
 
     async def read(self, node: str, *, limit: int, cursor: str | None = None) -> PresencePage:
         start = since_cursor(cursor)

@@ -8,7 +8,7 @@ NODES ?= 3
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up deps test unit check bench chaos clean ui ui-types ui-check
+.PHONY: help setup up deps test unit check bench chaos clean ui ui-types ui-check screenshots
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ ui-types: ui/node_modules/.done $(VENV)/.dev ## the page's types anew, from the 
 
 ui-check: ui/node_modules/.done $(VENV)/.dev ## the page's types and tests, and that the committed build is of these sources
 	sh ui/check.sh
+
+screenshots: $(VENV)/.dev ## the pictures in docs/images, of a real fleet in a real browser
+	$(BIN)/python -m pytest -q tests/e2e/screenshots.py
 
 lock: | $(UV) ## resolve requirements/*.txt anew from pyproject.toml
 	$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra server --group build pyproject.toml -o requirements/run.txt

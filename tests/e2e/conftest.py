@@ -56,6 +56,10 @@ class Site:
         until(lambda: self.call("GET", f"/jobs/{job}")["state"] != "open", f"the end of {job}")
         return job
 
+    def stands(self, path: str, state: str) -> None:
+        """Wait until what is at `path` is in that state."""
+        until(lambda: self.call("GET", path)["state"] == state, f"{path} {state}")
+
 
 def until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds

@@ -140,7 +140,7 @@ function Tasks({ node }: { node: string }) {
                 <td className="cut mono" style={{ minWidth: 120 }}>
                   <Link to={`/jobs/${job.job}?node=${encodeURIComponent(node)}`}>{job.name || job.command}</Link>
                 </td>
-                <td className="muted">{task.exit_code === null ? "" : t("node.exit", { code: task.exit_code })}</td>
+                <td className="muted nowrap">{task.exit_code === null ? "" : t("node.exit", { code: task.exit_code })}</td>
                 <td>
                   <When at={task.finished_at ?? task.started_at ?? task.queued_at} />
                 </td>

@@ -129,7 +129,7 @@ function Words({ roles }: { roles: readonly RoleView[] }) {
       {roles.map((role) => (
         <details key={role.name}>
           <summary>
-            <b>{role.name}</b> <span className="muted">{role.description}</span>
+            <b>{role.name}</b> <span className="muted">{role.ready ? t(`access.ready.${role.name}`, { defaultValue: role.description }) : role.description}</span>
             {role.max_nodes !== null && <span className="chip">{t("access.at_most", { count: role.max_nodes })}</span>}
           </summary>
           <div className="chips" style={{ marginTop: 6 }}>

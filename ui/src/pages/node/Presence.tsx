@@ -30,7 +30,7 @@ export function Presence({ node }: { node: string }) {
             {parts.map((part) => (
               <span
                 key={part.since}
-                className={part.state === "unknown" ? undefined : part.tone}
+                className={part.state === "unknown" ? "blank" : part.tone}
                 style={{ width: `${100 * part.share}%` }}
                 title={`${t(`state.${part.state}`)} · ${new Date(part.since).toLocaleString(i18n.language)}`}
               />

@@ -57,3 +57,15 @@ def test_a_node_shows_when_it_was_there(site: Site, open_page: Open) -> None:
     expect(presence.get_by_role("row").first).to_contain_text("online")
     expect(presence.get_by_role("row").first).to_contain_text("so far")
     expect(presence.get_by_role("img", name="last 24 hours: there 100% of the recorded time")).to_be_visible()
+
+
+def test_a_node_lists_what_ran_on_it_however_long_ago(site: Site, open_page: Open) -> None:
+    job = site.run("node-2", "echo early; exit 3", name="an early one")
+    for number in range(22):
+        site.call("POST", "/jobs", {"target": "node-2" if number % 2 else "node-1", "argv": ["true"]})
+    page, _ = open_page(site, "/nodes/node-2")
+    expect(page.get_by_role("link", name="true").nth(10)).to_be_visible()
+    early = page.get_by_role("link", name="an early one")
+    expect(early).to_have_attribute("href", f"/jobs/{job}?node=node-2")
+    expect(page.locator("tr", has=early)).to_contain_text("failed")
+    expect(page.locator("tr", has=early)).to_contain_text("exit 3")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -116,3 +120,47 @@ def test_a_picture_is_walked_with_the_arrow_keys(site: Site, open_page: Open) ->
     expect(picture).to_contain_text("node-2")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("node=node-2"))
+
+
+def test_a_job_of_any_shape_is_copied_as_the_command_that_submits_it_again(site: Site, open_page: Open) -> None:
+    shapes = (
+        {"argv": ["echo", "it's", "two words"], "env": {"A": "b c"}, "timeout": 7.5},
+        {"shell": "echo one\necho two | cat", "concurrency": 1, "name": "two lines"},
+        {"script": "echo $0\n\nexit 0\n", "interpreter": "bash", "cwd": "/tmp"},
+        {"argv": ["cat"], "stdin": "aGkK"},
+        {"kind": "file", "file": {"op": "preview", "dest": "/etc/hostname"}},
+    )
+    environment = {**os.environ, "CORRAL_URL": site.url, "CORRAL_TOKEN": site.token}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    for shape in shapes:
+        job = site.call("POST", "/jobs", {"target": "node-1", **shape})["job"]
+        page, _ = open_page(site, f"/jobs/{job}")
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        expect(page.get_by_role("button", name="Copy as CLI command")).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        page.get_by_role("button", name="Copy as CLI command").click()
+        expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        line = page.evaluate("navigator.clipboard.readText()")
+        subprocess.run(["sh", "-c", line], env=environment, check=False, capture_output=True, timeout=60)
+        newest = site.call("GET", "/jobs?limit=1")[0]["job"]
+        assert newest != job, line
+        assert site.call("GET", f"/jobs/{newest}/submission")["submission"] == {"target": "node-1", **shape}, line
+
+
+def test_a_job_is_changed_and_run_again_whole(site: Site, open_page: Open) -> None:
+    body = {"target": "node-1", "script": "echo $A\n# as it was\n", "interpreter": "bash", "env": {"A": "first"}}
+    body |= {"timeout": 20, "stdin": "aGkK", "grace": 2}
+    job = site.call("POST", "/jobs", body)["job"]
+    page, _ = open_page(site, f"/jobs/{job}")
+    page.get_by_role("link", name="Edit and run again").click()
+    script = page.get_by_label("Script", exact=True)
+    expect(script).to_have_value("echo $A\n# as it was\n")
+    page.get_by_text("Limits", exact=False).first.click()
+    expect(page.get_by_text("Also from that job: grace, stdin")).to_be_visible()
+    script.fill("echo $A and more\n")
+    page.get_by_role("button", name=re.compile("^Run on 1 node")).click()
+    expect(page.get_by_label("Result of 1 node")).to_contain_text("first and more")
+    again = re.search(r"job=(J\w+)", page.url)
+    assert again is not None
+    said = site.call("GET", f"/jobs/{again.group(1)}/submission")["submission"]
+    assert said == {**body, "script": "echo $A and more\n"}

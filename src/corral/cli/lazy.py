@@ -26,7 +26,7 @@ class Entry:
 
 
 NOUNS: Final[dict[str, Entry]] = {
-    "exec": Entry("corral.cli.commands.exec", "Run commands on nodes: run, get, list, cancel, logs, retry."),
+    "exec": Entry("corral.cli.commands.exec", "Run commands on nodes: run, get, list, cancel, logs, retry, repeat."),
     "file": Entry("corral.cli.commands.file", "Files on nodes: apply, fetch, delete, history, rollback, clear."),
     "task": Entry("corral.cli.commands.task", "Tasks of any kind, services and databases: run, kinds, schema."),
     "http": Entry("corral.cli.commands.http", "One HTTP request from each node, checked."),
@@ -35,7 +35,7 @@ NOUNS: Final[dict[str, Entry]] = {
         "corral.cli.commands.rollout",
         "Changes in stages: create, status, list, advance, pause, resume, abort, rollback.",
     ),
-    "node": Entry("corral.cli.commands.node", "Nodes: list, show, set, remove, revoke, top."),
+    "node": Entry("corral.cli.commands.node", "Nodes: list, show, set, tasks, presence, remove, revoke, top."),
     "why": Entry("corral.cli.commands.why", "Say why a job, a rollout or a node stands where it stands."),
     "token": Entry("corral.cli.commands.token", "Join tokens, which enrol nodes: create, list, revoke."),
     "agent": Entry("corral.cli.commands.agent", "The agent of a node: enroll, status, bundle, list, remove."),
@@ -68,7 +68,7 @@ class LazyGroup(click.Group):
         self._entries = entries or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self._entries, *super().list_commands(ctx)]
+        return [*super().list_commands(ctx), *self._entries]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self._entries.get(cmd_name)
@@ -80,8 +80,8 @@ class LazyGroup(click.Group):
         return loaded
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, entry.help) for name, entry in self._entries.items()]
-        rows += [(name, command.get_short_help_str(90)) for name, command in self.commands.items()]
+        rows = [(name, command.get_short_help_str(90)) for name, command in self.commands.items()]
+        rows += [(name, entry.help) for name, entry in self._entries.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -87,6 +87,17 @@ class KindTask:
         return {key: value for key, value in vars(self).items() if value is not None} | {"params": dict(self.params)}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Repeat:
+    """A submission as the server holds it (Jobs.submitted), on `target` when that is given."""
+
+    submission: Mapping[str, Any]
+    target: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        return dict(self.submission) if self.target is None else {**self.submission, "target": self.target}
+
+
 def submission(command: str | Sequence[str] | None, *, on: str, shell: bool = False, **limits: Any) -> Submission:
     """`"df -h /"` or `["df", "-h", "/"]` → argv; with shell=True the text goes to /bin/sh -c as it is."""
     if command is None:
@@ -312,6 +323,15 @@ class Jobs:
             answer = await self._api.envelope("GET", path, query={**query, "cursor": cursor})
             tasks += answer["data"].get("tasks") or ()
         return Job.from_json({**data, "tasks": tasks})
+
+    async def submitted(self, job: str) -> Mapping[str, Any]:
+        """What a job was submitted as: {"submission": body of POST /jobs, "left_out": parts the caller may not see}."""
+        found: Mapping[str, Any] = await self._api.call("GET", f"/jobs/{part(job)}/submission")
+        return found
+
+    async def of_node(self, node: str, *, limit: int | None = 50) -> Sequence[Mapping[str, Any]]:
+        """What ran on a node, the newest first: {"job": …, "task": …}."""
+        return await self._api.pages(f"/nodes/{part(node)}/tasks", query={}, limit=limit)
 
     async def handle(self, job: str) -> JobHandle:
         """A handle on a job submitted earlier. Raises NotFound."""

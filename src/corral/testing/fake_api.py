@@ -53,6 +53,7 @@ class FakeApi:
         self.requests: list[tuple[str, str]] = []
         self.join_tokens: dict[str, dict[str, Any]] = {}
         self.denied: set[str] = set()
+        self.left_out: set[str] = set()
         self.break_streams = 0
         self.break_answers = 0
         self.url = ""
@@ -226,6 +227,9 @@ class FakeApi:
                 return self._page(rows, query)
             case "GET", "jobs", id:
                 return self._ok(self._job(id).with_tasks(query))
+            case "GET", "jobs", id, "submission":
+                shown = {name: value for name, value in self._job(id).body.items() if name not in self.left_out}
+                return self._ok({"job": id, "submission": shown, "left_out": sorted(self.left_out)})
             case "POST", "jobs", id, "cancel":
                 return self._ok(self._job(id).cancel((body or {}).get("nodes")))
             case "POST", "jobs", id, "retry":
@@ -243,6 +247,9 @@ class FakeApi:
                 rows = [self.nodes[name] for name in self._pick(query.get("selector", "all"), empty=True)]
                 rows = [row for row in rows if query.get("presence") in (None, row["presence"])]
                 return self._page(rows, query)
+            case "GET", "nodes", name, "tasks":
+                ran = [(job.data, job.tasks[name]) for job in reversed(self.jobs.values()) if name in job.tasks]
+                return self._page([{"job": job, "task": task} for job, task in ran], query)
             case "GET", "nodes", name:
                 return self._ok(self._node(name))
             case "PATCH", "nodes", *rest:

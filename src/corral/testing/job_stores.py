@@ -24,7 +24,7 @@ from corral.domain.rollout_state import Rollout
 from corral.domain.task import OPEN, Task, TaskState
 from corral.runtime.backoff import redeliver_delay
 from corral.server.application.ports.access import ApiToken, AuditEntry, Session, StoredAnswer
-from corral.server.application.ports.jobs import DeadLetter, Delivery, Fence, JobPage, TaskPage
+from corral.server.application.ports.jobs import DeadLetter, Delivery, Fence, JobPage, NodeTaskPage, TaskPage
 from corral.server.application.ports.nodes import JoinToken
 from corral.server.application.ports.rollouts import Changes
 from corral.server.infrastructure.sql.job_ledger import JobRow, Ledger, TaskRow, keep_bygone
@@ -313,6 +313,17 @@ class MemoryJobQueries:
         cursor: str | None = None,
     ) -> tuple[Job, TaskPage]:
         return self._db.job(job), self._page(job, states, nodes, limit, cursor)
+
+    async def of_node(self, node: str, *, limit: int = 50, cursor: str | None = None) -> NodeTaskPage:
+        limit = max(1, min(limit, PAGE_MAX))
+        start = decode_cursor(cursor, str)
+        found = [
+            (self._db.job(job), to_task(row))
+            for (job, of), row in sorted(self._db.tasks.items(), reverse=True)
+            if of == node and (start is None or job < start[0])
+        ]
+        more = len(found) > limit
+        return NodeTaskPage(items=found[:limit], next=encode_cursor(found[limit - 1][0].id) if more else None)
 
     async def with_task(self, job: str, node: str) -> tuple[Job, Task, Sequence[Task]]:
         return self._db.job(job), await self.task(job, node), await self.attempts(job, node)

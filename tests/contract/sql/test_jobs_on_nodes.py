@@ -61,3 +61,20 @@ async def test_tasks_of_nodes_come_in_pages_and_a_job_names_its_nodes(stores: St
     _, first = await stores.queries.with_tasks(job, nodes=["n3", "n1"], limit=1)
     _, rest = await stores.queries.with_tasks(job, nodes=["n3", "n1"], limit=1, cursor=first.next)
     assert [first.items[0].node, rest.items[0].node, rest.next] == ["n1", "n3", None]
+
+
+async def test_the_tasks_of_a_node_come_in_pages_the_newest_job_first_each_with_its_job(
+    stores: StoreSet, make_job: MakeJob, now: datetime
+) -> None:
+    ids = [await add(stores, make_job(), nodes) for nodes in (["n1"], ["n2"], ["n1", "n2"], ["n2", "n1"])]
+    outcome = Outcome(job=ids[2], attempt=1, seq=1, state=TaskState.SUCCEEDED, finished_at=now.timestamp())
+    await stores.jobs.apply([Reported(node="n1", outcome=outcome)], now=now)
+    first = await stores.queries.of_node("n1", limit=2)
+    assert [(job.id, task.job, task.node, task.state) for job, task in first.items] == [
+        (ids[3], ids[3], "n1", TaskState.QUEUED),
+        (ids[2], ids[2], "n1", TaskState.SUCCEEDED),
+    ]
+    rest = await stores.queries.of_node("n1", limit=2, cursor=first.next)
+    assert [job.id for job, _ in rest.items] == [ids[0]] and rest.next is None
+    none = await stores.queries.of_node("n9")
+    assert not none.items and none.next is None

@@ -755,6 +755,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/{job}/submission": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a job was submitted as
+         * @description What it was submitted as: the body of a POST /jobs that does the same again.
+         */
+        get: operations["jobs_submission"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{job}/why": {
         parameters: {
             query?: never;
@@ -1183,6 +1203,26 @@ export interface paths {
          * @description What the node's agent says of itself right now.
          */
         get: operations["nodes_node_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What ran on a node
+         * @description What ran on a node, that of the newest job first.
+         */
+        get: operations["jobs_node_tasks"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2343,6 +2383,17 @@ export interface components {
             /** @default  */
             timestamp: string;
         };
+        /** Envelope[SubmittedView] */
+        "Envelope_corral.server.interface.rest.jobs_submitted.SubmittedView_": {
+            /** @default 0 */
+            code: number;
+            data: components["schemas"]["SubmittedView"];
+            /** @default ok */
+            message: string;
+            next?: string | null;
+            /** @default  */
+            timestamp: string;
+        };
         /** Envelope[JobView] */
         "Envelope_corral.server.interface.rest.jobs_types.JobView_": {
             /** @default 0 */
@@ -2730,6 +2781,17 @@ export interface components {
             /** @default  */
             timestamp: string;
         };
+        /** Envelope[list[NodeTaskView]] */
+        "Envelope_list_corral.server.interface.rest.jobs_types.NodeTaskView_": {
+            /** @default 0 */
+            code: number;
+            data: components["schemas"]["NodeTaskView"][];
+            /** @default ok */
+            message: string;
+            next?: string | null;
+            /** @default  */
+            timestamp: string;
+        };
         /** Envelope[list[KindView]] */
         "Envelope_list_corral.server.interface.rest.kinds.KindView_": {
             /** @default 0 */
@@ -3062,6 +3124,11 @@ export interface components {
             labels?: {
                 [key: string]: string | null;
             } | null;
+        };
+        /** NodeTaskView */
+        NodeTaskView: {
+            job: components["schemas"]["JobView"];
+            task: components["schemas"]["TaskView"];
         };
         /** NodeView */
         NodeView: {
@@ -3495,6 +3562,12 @@ export interface components {
             target: string;
             timeout?: number | null;
             user?: string | null;
+        };
+        /** SubmittedView */
+        SubmittedView: {
+            job: string;
+            left_out: string[];
+            submission: components["schemas"]["SubmitBody"];
         };
         /** TaskView */
         TaskView: {
@@ -8765,6 +8838,118 @@ export interface operations {
             };
         };
     };
+    jobs_submission: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_corral.server.interface.rest.jobs_submitted.SubmittedView_"];
+                };
+            };
+            /** @description Bad input: `element` names the field */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No credential, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid caller who may not do this, or an enrolment that is refused */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such thing, or a selector that picks nothing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description In use, changed meanwhile, or in a state where this cannot be done */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Our own mistake: `request_id` finds it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the server does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A disk or a bounded stream is full */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     jobs_why: {
         parameters: {
             query?: {
@@ -11626,6 +11811,121 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Envelope_dict_str_typing.Any_"];
+                };
+            };
+            /** @description Bad input: `element` names the field */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No credential, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A valid caller who may not do this, or an enrolment that is refused */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such thing, or a selector that picks nothing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description In use, changed meanwhile, or in a state where this cannot be done */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Our own mistake: `request_id` finds it in the log */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the server does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A disk or a bounded stream is full */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_node_tasks: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Envelope_list_corral.server.interface.rest.jobs_types.NodeTaskView_"];
                 };
             };
             /** @description Bad input: `element` names the field */

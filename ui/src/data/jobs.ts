@@ -2,7 +2,7 @@
 import { keepPreviousData, useInfiniteQuery, useMutation, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { call, page, query } from "../api/client";
-import type { FoundView, JobView, PreviewView, SubmitBody, TaskView, WhyView } from "../api/types";
+import type { FoundView, JobView, NodeTaskView, PreviewView, SubmitBody, SubmittedView, TaskView, WhyView } from "../api/types";
 
 export interface JobFilter {
   states?: string;
@@ -76,6 +76,29 @@ export function useRetry(job: string) {
   return useMutation({
     mutationFn: (nodes: string[] | null) => call<JobView>("POST", `/jobs/${job}/retry`, { body: { nodes } }),
     onSuccess: () => client.invalidateQueries({ queryKey: ["jobs", "list"] }),
+  });
+}
+
+/** What a job was submitted as, whole but for what the caller may not see. */
+export function useSubmitted(job: string) {
+  return useQuery({
+    queryKey: ["jobs", "submission", job],
+    queryFn: () => call<SubmittedView>("GET", `/jobs/${encodeURIComponent(job)}/submission`),
+    enabled: job !== "",
+    staleTime: Infinity,
+    retry: false,
+  });
+}
+
+/** What ran on a node, the newest first. */
+export function useNodeTasks(node: string, wanted: boolean) {
+  return useInfiniteQuery({
+    queryKey: ["jobs", "of-node", node],
+    queryFn: ({ pageParam, signal }) => page<NodeTaskView[]>("GET", `/nodes/${encodeURIComponent(node)}/tasks${query({ limit: 20, cursor: pageParam })}`, { signal }),
+    initialPageParam: "",
+    getNextPageParam: (last) => last.next,
+    enabled: wanted,
+    refetchInterval: (asked) => (asked.state.data?.pages[0]?.data.some(({ task }) => task.finished_at === null) ? 2_500 : 10_000),
   });
 }
 

@@ -3,9 +3,8 @@ import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import type { JobView, TaskView } from "../api/types";
-import { useCancel, useRetry } from "../data/jobs";
+import { useCancel, useRetry, useSubmitted } from "../data/jobs";
 import { useLiveJob } from "../data/live";
-import { submittedAs } from "../data/submitted";
 import { useMay } from "../data/session";
 import { Confirm } from "../kit/Confirm";
 import { Empty, Loading, Trouble } from "../kit/asked";
@@ -14,7 +13,7 @@ import { Copy } from "../kit/copy";
 import { CountsBar, State } from "../kit/states";
 import { duration, useNow, When } from "../kit/when";
 import { Cells } from "../pictures/Cells";
-import { commandLine, runAgain, submitLine } from "../text/cli";
+import { jobLine } from "../text/cli";
 import { Groups } from "./Groups";
 import { LogView } from "./LogView";
 import { Timeline } from "./Timeline";
@@ -128,8 +127,7 @@ function Actions({ job, tasks, onAgain }: { job: JobView; tasks: readonly TaskVi
   const failed = tasks.filter((task) => !OPEN.includes(task.state) && task.state !== "succeeded").length;
   const denied = (allowed: boolean, permission: string) => (allowed ? undefined : t("kit.needs", { permission }));
   const trouble = cancel.error ?? retry.error;
-  const body = submittedAs(job.job);
-  const again = runAgain(job, body);
+  const submitted = useSubmitted(job.job);
   return (
     <>
       <div className="row">
@@ -139,9 +137,9 @@ function Actions({ job, tasks, onAgain }: { job: JobView; tasks: readonly TaskVi
         <button disabled={failed === 0 || !mayRun} title={denied(mayRun, "exec.run")} onClick={() => setAsking("retry")}>
           {failed > 0 ? t("live.retry", { count: failed }) : t("live.retry_none")}
         </button>
-        <Copy text={body === undefined ? commandLine(job) : submitLine(body)} label={t("live.copy_cli")} />
-        {again !== null && (
-          <Link className="button" to={again}>
+        <Copy text={jobLine(job.job, submitted.data)} label={t("live.copy_cli")} />
+        {job.kind !== "file" && (
+          <Link className="button" to={`/run?again=${job.job}`}>
             {t("live.run_again")}
           </Link>
         )}

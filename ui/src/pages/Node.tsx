@@ -3,9 +3,7 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useParams } from "react-router";
 import type { NodeView } from "../api/types";
-import { useRecentResults } from "../data/jobs";
 import { useLiveNodes, useNode, useRemoveNode } from "../data/nodes";
-import { useMay } from "../data/session";
 import { Act } from "../kit/Act";
 import { Asked } from "../kit/asked";
 import { ConfirmName } from "../kit/ConfirmName";
@@ -14,8 +12,7 @@ import { When, bytes, duration } from "../kit/when";
 import { Figures } from "./node/Figures";
 import { Labels } from "./node/Labels";
 import { Presence } from "./node/Presence";
-
-const JOBS_LOOKED_AT = 8;
+import { Tasks } from "./node/Tasks";
 
 export function NodePage() {
   const { node = "" } = useParams();
@@ -112,47 +109,6 @@ function Fact({ name, value }: { name: string; value: React.ReactNode }) {
 
 function word(value: unknown): string {
   return value === null || value === undefined ? "" : String(value);
-}
-
-function Tasks({ node }: { node: string }) {
-  const { t } = useTranslation();
-  const readable = useMay("exec.read");
-  const { results, pending } = useRecentResults(readable, JOBS_LOOKED_AT);
-  const rows = results.get(node) ?? [];
-  return (
-    <section className="panel">
-      <h2>
-        {t("node.tasks")} <span className="muted">{t("node.tasks_of", { count: JOBS_LOOKED_AT })}</span>
-      </h2>
-      {!readable ? (
-        <p className="muted">{t("kit.needs", { permission: "exec.read" })}</p>
-      ) : rows.length === 0 ? (
-        <p className="muted">{pending ? t("kit.loading") : t("node.no_tasks")}</p>
-      ) : (
-        <div className="scroll">
-        <table className="fit">
-          <tbody>
-            {rows.map(({ job, task }) => (
-              <tr key={job.job}>
-                <td>
-                  <State state={task.state} />
-                </td>
-                <td className="cut mono" style={{ minWidth: 120 }}>
-                  <Link to={`/jobs/${job.job}?node=${encodeURIComponent(node)}`}>{job.name || job.command}</Link>
-                </td>
-                <td className="muted nowrap">{task.exit_code === null ? "" : t("node.exit", { code: task.exit_code })}</td>
-                <td>
-                  <When at={task.finished_at ?? task.started_at ?? task.queued_at} />
-                </td>
-                <td className="muted">{job.created_by}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-        </div>
-      )}
-    </section>
-  );
 }
 
 function Removal({ node, onClose }: { node: NodeView; onClose: () => void }) {

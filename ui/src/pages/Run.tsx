@@ -6,7 +6,6 @@ import { useKinds } from "../data/kinds";
 import { usePreview, useSubmit } from "../data/jobs";
 import { useNodes, useResolve } from "../data/nodes";
 import { useMay } from "../data/session";
-import { remember } from "../data/submitted";
 import { Confirm, THRESHOLD } from "../kit/Confirm";
 import { useAddress } from "../kit/address";
 import { Trouble } from "../kit/asked";
@@ -14,9 +13,10 @@ import { Copy } from "../kit/copy";
 import { SchemaForm } from "../kit/SchemaForm";
 import { SelectorField } from "../kit/selector";
 import { JobLive } from "../live/JobLive";
-import { submitLine } from "../text/cli";
+import { sayable, submitLine } from "../text/cli";
 import { BadField } from "../text/schema";
 import { words } from "./Nodes";
+import { Again } from "./run/Again";
 import { CommandField } from "./run/Command";
 import { COMMANDS, NOTHING_TYPED, submission, type Typed } from "./run/form";
 import { Hits } from "./run/Hits";
@@ -24,7 +24,7 @@ import { Limits } from "./run/Limits";
 
 export function Run() {
   const { t } = useTranslation();
-  const [address, set] = useAddress({ target: "online", mode: "shell", command: "", job: "" });
+  const [address, set] = useAddress({ target: "online", mode: "shell", command: "", job: "", again: "" });
   // What is typed is kept here too: the address follows a moment later, and what runs must be what stands in the fields.
   const [target, setTarget] = useState(address.target);
   const [command, setCommand] = useState(address.command);
@@ -64,7 +64,6 @@ export function Run() {
     if (body === null) return;
     submit.mutate(body, {
       onSuccess: (job) => {
-        remember(job.job, body);
         set({ job: job.job });
       },
       onSettled: () => setAsking(false),
@@ -95,6 +94,13 @@ export function Run() {
     }, 400);
     return () => clearTimeout(timer);
   }, [command]);
+  const fill = ({ target: wanted, command: line, mode, ...others }: Typed) => {
+    setTarget(wanted);
+    setCommand(line);
+    setRest(others);
+    sent.current = { target: wanted, command: line };
+    set({ target: wanted, command: line, mode });
+  };
   const change = (next: Partial<typeof NOTHING_TYPED>) => setRest((before) => ({ ...before, ...next }));
   const wrong = made.bad || (submit.error instanceof Problem ? submit.error.element : "");
   return (
@@ -102,6 +108,7 @@ export function Run() {
       <div className="head">
         <h1>{t("run.title")}</h1>
       </div>
+      {address.again !== "" && <Again job={address.again} kinds={kinds.data} onFill={fill} />}
       <form
         className="panel stack"
         onSubmit={(event) => {
@@ -167,7 +174,7 @@ export function Run() {
         </div>
         <Limits typed={typed} onChange={change} />
         {submit.error !== null && <Trouble error={submit.error} />}
-        {made.bad !== "" && <p className="note bad">{t("run.bad_json", { field: made.bad })}</p>}
+        {made.bad !== "" && <p className="note bad">{made.bad === "env" ? t("run.bad_env") : t("run.bad_json", { field: made.bad })}</p>}
         <div className="row">
           <button className="primary" disabled={!ready} title={allowed ? undefined : t("kit.needs", { permission })}>
             {hits > 0 ? t("run.go", { count: hits }) : t("run.go_none")} <kbd>{"⌘⏎"}</kbd>
@@ -175,7 +182,7 @@ export function Run() {
           <button type="button" disabled={made.body === null || preview.isPending} onClick={() => made.body !== null && preview.mutate(made.body)}>
             {t("run.preview")}
           </button>
-          {made.body !== null && <Copy text={submitLine(made.body)} label={t("live.copy_cli")} />}
+          {made.body !== null && sayable(made.body) && <Copy text={submitLine(made.body)} label={t("live.copy_cli")} />}
           {!allowed && <span className="muted small">{t("kit.needs", { permission })}</span>}
         </div>
         {preview.error !== null && <Trouble error={preview.error} />}

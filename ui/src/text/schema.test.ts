@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { BadField, fieldsOf, paramsOf } from "./schema";
+import { BadField, fieldsOf, paramsOf, textsOf } from "./schema";
 
 const SCHEMA = {
   type: "object",
@@ -28,4 +28,10 @@ it("makes params of what was typed and leaves the rest to the executor", () => {
 
 it("names the field whose JSON is none", () => {
   expect(() => paramsOf(SCHEMA, { headers: "{" })).toThrow(BadField);
+});
+
+it("writes params into the fields so that they come out the same", () => {
+  const params = { url: "http://x", cap: 5, dry: false, names: ["a", "b"], headers: { A: "b" }, mode: "explain" };
+  expect(paramsOf(SCHEMA, textsOf(SCHEMA, params))).toEqual(params);
+  expect(paramsOf(SCHEMA, textsOf(SCHEMA, { headers: "text" }))).toEqual({ headers: "text" });
 });

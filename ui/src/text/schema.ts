@@ -79,3 +79,14 @@ export function paramsOf(schema: Schema, typed: Readonly<Record<string, string>>
   }
   return params;
 }
+
+/** Params → what stands in the form's fields: the inverse of paramsOf. */
+export function textsOf(schema: Schema, params: Readonly<Record<string, unknown>>): Record<string, string> {
+  const kinds = new Map(fieldsOf(schema).map((field) => [field.name, field.kind]));
+  return Object.fromEntries(
+    Object.entries(params).map(([name, value]) => {
+      if (kinds.get(name) === "lines" && Array.isArray(value)) return [name, value.join("\n")];
+      return [name, typeof value === "string" && kinds.get(name) !== "json" ? value : JSON.stringify(value)];
+    }),
+  );
+}

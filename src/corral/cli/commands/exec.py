@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from corral.cli import exits
+from corral.cli.lazy import Entry, LazyGroup
 from corral.cli.options import HELP, Duration, Size, target, verb
 from corral.cli.output.units import parse_duration
 from corral.cli.session import Session, interactive
@@ -18,7 +19,13 @@ from corral.domain.errors import Invalid
 ASK_ABOVE_NODES: Final = 20
 SHELL_CHARACTERS: Final = "|&;<>$`*"
 
-command = click.Group("exec", context_settings=HELP, help="Run commands on nodes, follow them, cancel and repeat them.")
+VERBS: dict[str, Entry] = {
+    "repeat": Entry("corral.cli.commands.exec_repeat", "Submit again what a job was, here or elsewhere.", "repeat")
+}
+
+command = LazyGroup(
+    "exec", entries=VERBS, context_settings=HELP, help="Run commands on nodes, follow them, cancel and repeat them."
+)
 
 
 def states(text: str | None) -> tuple[str, ...]:

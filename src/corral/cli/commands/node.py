@@ -89,6 +89,27 @@ async def presence(session: Session, node: str, limit: int) -> None:
     )
 
 
+@verb(command, "tasks", examples=("corral node tasks web-1", "corral node tasks web-1 --limit 500 -o json"))
+@click.argument("node")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="How many, newest first (default 20).")
+async def tasks(session: Session, node: str, limit: int) -> None:
+    """What ran on the node, the newest first."""
+    from corral.cli.output.jobs import NODE_TASK_HEADERS, node_task_rows
+
+    async with session.connect() as fleet:
+        found = await fleet.jobs.of_node(node, limit=limit)
+    now = session.clock.now()
+    session.show(
+        [dict(row) for row in found],
+        names=[str(row["job"]["job"]) for row in found],
+        table=lambda wide: (
+            render(NODE_TASK_HEADERS, node_task_rows(found, now), columns=None if wide else session.columns())
+            if found
+            else f"nothing ran on {node}"
+        ),
+    )
+
+
 @verb(
     command,
     "set",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from corral.cli.output.files import digests
 from corral.cli.output.grouping import body, count, group, headline, verdict
@@ -44,6 +44,19 @@ def task_row(task: Task, *, wide: bool) -> list[object]:
         row += [task.attempt, show_time(task.started_at), show_time(task.finished_at), sizes]
     flags = [word for word, on in (("truncated", task.truncated), ("unreachable", task.unreachable)) if on]
     return [*row, "; ".join([*([why] if why else []), *flags])]
+
+
+NODE_TASK_HEADERS: Final = ["JOB", "RESULT", "TIME", "AGE", "BY", "COMMAND"]
+
+
+def node_task_rows(rows: Sequence[Mapping[str, Any]], now: datetime) -> list[list[object]]:
+    found: list[list[object]] = []
+    for row in rows:
+        job, task = Job.from_json(row["job"]), Task.from_json(row["task"])
+        label = f"{job.name}: {job.command}" if job.name else job.command
+        age = show_ago(job.created_at, now)
+        found.append([job.job, verdict(task), show_duration(task.seconds), age, job.created_by, label])
+    return found
 
 
 def job_page(session: Session, job: Job, *, wide: bool, with_output: bool) -> str:

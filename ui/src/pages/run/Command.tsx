@@ -29,7 +29,11 @@ export function CommandField({ typed, onCommand, onChange }: Props) {
   const words = typed.mode === "argv" ? split(typed.command) : null;
   return (
     <>
-      <input className="mono wide" value={typed.command} onChange={(event) => onCommand(event.target.value)} aria-label={t("run.command")} placeholder={typed.mode === "argv" ? t("run.example_argv") : t("run.example_shell")} spellCheck={false} autoComplete="off" autoCapitalize="off" />
+      {typed.command.includes("\n") ? (
+        <textarea className="mono wide" rows={4} value={typed.command} onChange={(event) => onCommand(event.target.value)} aria-label={t("run.command")} spellCheck={false} />
+      ) : (
+        <input className="mono wide" value={typed.command} onChange={(event) => onCommand(event.target.value)} aria-label={t("run.command")} placeholder={typed.mode === "argv" ? t("run.example_argv") : t("run.example_shell")} spellCheck={false} autoComplete="off" autoCapitalize="off" />
+      )}
       {typed.mode === "argv" && typed.command !== "" && (
         <div className="row small">
           {words === null ? <span className="ink-bad">{t("run.open_quote")}</span> : words.map((word, index) => <span key={index} className="chip">{word}</span>)}

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from corral.domain.errors import Invalid
-from corral.domain.ids import check_object_id
+from corral.domain.errors import Denied, Invalid
+from corral.domain.ids import check_node_id, check_object_id
 from corral.domain.job import Job, JobState
+from corral.domain.kinds import needed
 from corral.domain.task import Task, TaskState
 from corral.server.application.access.scope import Nodes
+from corral.server.application.jobs.allowed import check_allowed
 from corral.server.application.jobs.output import OutputReading
 from corral.server.application.jobs.reach import Reach
 from corral.server.application.jobs.sight import OUTPUT, READ, JobSight, check_output
 from corral.server.application.ports.access import Caller
-from corral.server.application.ports.jobs import JobFilter, JobPage, JobQueries
+from corral.server.application.ports.jobs import JobFilter, JobPage, JobQueries, NodeTaskPage
 
 PAGE_MAX: Final = 1000
 OUTPUT_PAGE_MAX: Final = 250
@@ -33,6 +35,14 @@ class JobWithTasks:
     tasks: Sequence[Task]
     output: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     next: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """What was submitted. Not `whole`: the caller could not submit it himself, so values that only running it needs stay hidden."""
+
+    job: Job
+    whole: bool
 
 
 class Listing:
@@ -73,6 +83,28 @@ class Listing:
             shown = self._sight.everywhere(caller, OUTPUT)
             output = await self._output.previews(caller, job, [task for task in page.items if task.node in shown])
         return JobWithTasks(job=found, tasks=self._reach.mark(page.items), output=output, next=page.next)
+
+    async def submitted(self, caller: Caller, job: str) -> Submitted:
+        """Raises NotFound."""
+        check_object_id(job, "J", element="job")
+        await self._sight.of(caller, job, READ)
+        found = await self._queries.get(job)
+        try:
+            check_allowed(caller, found.spec)
+            await self._sight.require(caller, job, needed(found.spec), None, f"submit job {job!r} again")
+        except (Denied, Invalid):  # Invalid: the plugin of its kind is gone
+            return Submitted(job=found, whole=False)
+        return Submitted(job=found, whole=True)
+
+    async def of_node(self, caller: Caller, node: str, *, limit: int = 50, cursor: str | None = None) -> NodeTaskPage:
+        """What ran on a node, the newest first. Empty for a node the caller may not see, or that nothing ran on."""
+        if check_node_id(node, element="node") not in self._sight.everywhere(caller, READ):
+            return NodeTaskPage(items=())
+        page = await self._queries.of_node(node, limit=check_limit(limit, JOBS_MAX), cursor=cursor)
+        marked = self._reach.mark([task for _, task in page.items])
+        return NodeTaskPage(
+            items=[(job, task) for (job, _), task in zip(page.items, marked, strict=True)], next=page.next
+        )
 
     def only(
         self,

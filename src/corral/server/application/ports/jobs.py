@@ -165,6 +165,14 @@ class JobPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodeTaskPage:
+    """What ran on one node: its tasks, each with the job it belongs to."""
+
+    items: Sequence[tuple[Job, Task]]
+    next: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobFilter:
     """Which jobs; all that is given must hold. `nodes`: with a task on one of these. Times are those of the submission."""
 
@@ -214,6 +222,10 @@ class JobQueries(Protocol):
         cursor: str | None = None,
     ) -> tuple[Job, TaskPage]:
         """`get` and `tasks` in one go. `nodes`: only the tasks of these."""
+        ...
+
+    async def of_node(self, node: str, *, limit: int = 50, cursor: str | None = None) -> NodeTaskPage:
+        """The tasks of a node, those of the newest job first."""
         ...
 
     async def task(self, job: str, node: str) -> Task:

@@ -11,7 +11,7 @@ from corral.domain.errors import NotFound
 from corral.domain.ids import first_id
 from corral.domain.job import Job, JobState
 from corral.domain.task import OPEN, Reason, Task, TaskState
-from corral.server.application.ports.jobs import JobPage, TaskPage
+from corral.server.application.ports.jobs import JobPage, NodeTaskPage, TaskPage
 from corral.server.infrastructure.sql.database import Database
 from corral.server.infrastructure.sql.job_ledger import LATE_AFTER
 from corral.server.infrastructure.sql.job_rows import (
@@ -60,6 +60,15 @@ _TASKS: Final = {
     (False, True): _tasks("and t.node in $in(nodes)"),
     (True, True): _tasks("and t.state in $in(states)", "and t.node in $in(nodes)"),
 }
+_OF_NODE: Final = Statement(
+    # From the jobs, whose key gives the order: tasks have no index by node, which every report would pay for.
+    f"""
+    select {_TASK} from jobs j join tasks t on t.job = j.id and t.node = :node
+    where j.id < :after order by j.id desc limit :limit
+    """,
+    out=TASK_NAMES,
+)
+_GET_MANY: Final = Statement(f"select {JOB_SELECT} from jobs where id in $in(jobs)", out=JOB_COLUMNS)
 _NODES: Final = Statement("select node from tasks where job = :job order by node", out=("node",))
 _ONE_TASK: Final = Statement(f"select {_TASK} from tasks t where t.job = :job and t.node = :node")
 _ATTEMPTS: Final = Statement("select outcome from task_attempts where job = :job and node = :node order by attempt")
@@ -176,6 +185,19 @@ class SqlJobQueries:
         tasks = [to_task(task_row(row)) for row in rows[:limit]]
         return _the_job(found, job), TaskPage(
             items=tasks, next=encode_cursor(tasks[-1].node) if len(rows) > limit else None
+        )
+
+    async def of_node(self, node: str, *, limit: int = 50, cursor: str | None = None) -> NodeTaskPage:
+        limit = max(1, min(limit, PAGE_MAX))
+        start = decode_cursor(cursor, str)
+        async with self._db.read() as tx:
+            rows = await tx.rows(_OF_NODE, node=clean(node), after=start[0] if start else "~", limit=limit + 1)
+            tasks = [to_task(task_row(row)) for row in rows[:limit]]
+            found = await tx.rows(_GET_MANY, jobs=as_set(task.job for task in tasks)) if tasks else []
+        jobs = {job.id: job for job in map(to_job, found)}
+        return NodeTaskPage(
+            items=[(jobs[task.job], task) for task in tasks],
+            next=encode_cursor(tasks[-1].job) if len(rows) > limit else None,
         )
 
     async def task(self, job: str, node: str) -> Task:

@@ -21,15 +21,18 @@ from corral.server.application.ports.access import Caller
 from corral.server.application.ports.jobs import JobFilter
 from corral.server.interface.rest.envelope import Envelope, ok
 from corral.server.interface.rest.jobs_events import events
+from corral.server.interface.rest.jobs_submitted import SubmittedView, submitted_view
 from corral.server.interface.rest.jobs_types import (
     FoundView,
     JobView,
     NodesBody,
+    NodeTaskView,
     PreviewView,
     SubmitBody,
     WhyView,
     found_view,
     job_view,
+    node_task_view,
     why_view,
 )
 from corral.server.interface.rest.moments import moment
@@ -132,6 +135,19 @@ async def get_job(
         caller, job, states=_states(TaskState, states), with_output=with_output, limit=limit, cursor=cursor
     )
     return ok(job_view(found.job, found.tasks, found.output), next=found.next)
+
+
+async def submission(jobs: JobRoom, caller: Caller, job: str) -> Envelope[SubmittedView]:
+    """What it was submitted as: the body of a POST /jobs that does the same again."""
+    return ok(submitted_view(await jobs.listing.submitted(caller, job)))
+
+
+async def node_tasks(
+    jobs: JobRoom, caller: Caller, node: str, limit: int = 50, cursor: str | None = None
+) -> Envelope[list[NodeTaskView]]:
+    """What ran on a node, that of the newest job first."""
+    page = await jobs.listing.of_node(caller, node, limit=limit, cursor=cursor)
+    return ok([node_task_view(job, task) for job, task in page.items], next=page.next)
 
 
 async def cancel(jobs: JobRoom, caller: Caller, job: str, data: NodesBody | None = None) -> Envelope[JobView]:
@@ -245,6 +261,22 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route(
         method="GET", path="/jobs/{job:str}", permission="exec.read", handler=get_job, summary="Show a job", tags=TAGS
+    ),
+    Route(
+        method="GET",
+        path="/jobs/{job:str}/submission",
+        permission="exec.read",
+        handler=submission,
+        summary="What a job was submitted as",
+        tags=TAGS,
+    ),
+    Route(
+        method="GET",
+        path="/nodes/{node}/tasks",
+        permission="exec.read",
+        handler=node_tasks,
+        summary="What ran on a node",
+        tags=TAGS,
     ),
     Route(
         method="POST",

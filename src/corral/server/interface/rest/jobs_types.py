@@ -23,7 +23,7 @@ iso = functools.lru_cache(maxsize=4096)(clock.iso)
 """The tasks of a job share most of their moments: a thousand of them are written out once."""
 
 
-class FileBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class FileBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a file task does. apply takes `source` (an artifact's path) and `revision` (absent = the newest); copy a path on the node."""
 
     op: FileOp
@@ -44,7 +44,7 @@ class FileBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     recursive: bool | None = None
 
 
-class SubmitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class SubmitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What to run and where: exactly one of argv, shell, script; `file` with kind `file`; or `params` of an executor's kind.
 
     `stdin` is base64. `connection` names what the executor connects to; `dry_run` has it say what it would change. `host` leaves
@@ -221,6 +221,13 @@ class JobView(msgspec.Struct, kw_only=True):
     """In the answer to a submission: the approval it waits for."""
 
 
+class NodeTaskView(msgspec.Struct, kw_only=True):
+    """One task of a node, with its job."""
+
+    job: JobView
+    task: TaskView
+
+
 class WhyView(msgspec.Struct, kw_only=True):
     """`state` is the task's when a node was asked for, else the job's; `tasks` are that node's earlier attempts."""
 
@@ -287,6 +294,10 @@ def job_view(
         resource_version=job.resource_version,
         tasks=UNSET if tasks is None else [task_view(t, output.get(t.node) if output else None) for t in tasks],
     )
+
+
+def node_task_view(job: Job, task: Task) -> NodeTaskView:
+    return NodeTaskView(job=job_view(job), task=task_view(task))
 
 
 class HitView(msgspec.Struct, kw_only=True):

@@ -350,3 +350,53 @@ async def test_submitting_to_a_thousand_nodes_costs_little_beside_the_commit(api
         took.append(time.perf_counter() - start)
     # Generous for a shared machine; about 20 ms are usual, the commit of SQLite comes on top.
     assert min(took) < 0.2, took
+
+
+SUBMISSIONS = [
+    {"argv": ["echo", "a b"]},
+    {"shell": "df -h | tail -1", "timeout": 7.5, "grace": 1.0, "concurrency": 3, "retries": 2, "expires": 60.0},
+    {"script": "a\n\nb\n", "interpreter": "python3", "env": {"A": "1"}, "cwd": "/srv", "user": "app", "name": "fix"},
+    {
+        "argv": ["cat"],
+        "stdin": base64.b64encode(b"\0\xff").decode(),
+        "offline": "skip",
+        "max_output": 4096,
+        "host": True,
+    },
+    {"kind": "file", "file": {"op": "delete", "dest": "/srv/x", "backup": False, "dry_run": True}, "timeout": 20.0},
+    {"kind": "http", "params": {"url": "http://127.0.0.1/", "method": "HEAD"}, "user": "app"},
+]
+
+
+@pytest.mark.parametrize("body", SUBMISSIONS)
+async def test_a_job_says_what_it_was_submitted_as_in_the_words_that_submit_it_again(api, body):
+    first = (await api.client.post("/jobs", json={"target": "all", **body})).json()["data"]
+    said = await api.data(f"/jobs/{first['job']}/submission")
+    assert said == {"job": first["job"], "submission": {"target": "all", **body}, "left_out": []}
+    again = (await api.client.post("/jobs", json=said["submission"])).json()["data"]
+    one, other = await api.queries.get(first["job"]), await api.queries.get(again["job"])
+    assert one.spec == other.spec and one.offline is other.offline and one.retries == other.retries
+
+
+async def test_who_could_not_submit_a_job_sees_what_it_runs_but_not_its_environment_and_input(api):
+    body = SUBMISSIONS[2] | {"stdin": base64.b64encode(b"typed").decode()}
+    job = (await api.client.post("/jobs", json={"target": "all", **body})).json()["data"]["job"]
+    for permissions in (("exec.read",), ("exec.read", "exec.run")):  # a script takes exec.shell besides
+        _, secret = await api.tokens.create(Caller(name="ann"), name=f"r{len(permissions)}", permissions=permissions)
+        answer = await api.client.get(f"/jobs/{job}/submission", headers={"Authorization": f"Bearer {secret}"})
+        found = answer.json()["data"]
+        assert found["left_out"] == ["env", "stdin"] and found["submission"]["script"] == "a\n\nb\n"
+        assert not {"env", "stdin"} & found["submission"].keys() and "typed" not in answer.text
+
+
+async def test_the_tasks_of_a_node_come_with_their_jobs_in_pages(api):
+    ids = [(await api.run(name=f"j{number}"))["job"] for number in range(3)]
+    await api.report(ids[1], "n1", TaskState.FAILED, exit_code=3)
+    answer = (await api.client.get("/nodes/n1/tasks", params={"limit": 2})).json()
+    assert [(row["job"]["name"], row["task"]["node"], row["task"]["state"]) for row in answer["data"]] == [
+        ("j2", "n1", "queued"),
+        ("j1", "n1", "failed"),
+    ]
+    rest_of = (await api.client.get("/nodes/n1/tasks", params={"cursor": answer["next"]})).json()
+    assert [row["job"]["job"] for row in rest_of["data"]] == [ids[0]] and not rest_of["next"]
+    assert await api.data("/nodes/n9/tasks") == []

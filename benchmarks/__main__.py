@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("selector", "fanout", "cli", "output", "files", "node", "api", "scale")
+NAMES = ("selector", "fanout", "cli", "output", "files", "node", "api", "audit", "page", "scale")
 
 
 def main() -> int:

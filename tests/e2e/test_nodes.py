@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
@@ -69,3 +74,32 @@ def test_a_node_lists_what_ran_on_it_however_long_ago(site: Site, open_page: Ope
     expect(early).to_have_attribute("href", f"/jobs/{job}?node=node-2")
     expect(page.locator("tr", has=early)).to_contain_text("failed")
     expect(page.locator("tr", has=early)).to_contain_text("exit 3")
+
+
+def test_a_node_shows_the_files_it_has(site: Site, open_page: Open, tmp_path: Path) -> None:
+    dest = str(tmp_path / "motd")
+    (tmp_path / "source").write_text("hello\n")
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "corral",
+            "file",
+            "apply",
+            "--src",
+            str(tmp_path / "source"),
+            "--dest",
+            dest,
+            "-t",
+            "node-1",
+        ],
+        env={**os.environ, "CORRAL_URL": site.url, "CORRAL_TOKEN": site.token},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    page, _ = open_page(site, "/nodes/node-1")
+    row = page.locator("section", has=page.get_by_role("heading", name="Files")).locator("tr", has_text=dest)
+    expect(row).to_contain_text("revision 1")
+    row.get_by_role("link", name="its job").click()
+    expect(page.get_by_role("heading", name=re.compile("apply"))).to_be_visible()

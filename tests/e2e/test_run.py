@@ -164,3 +164,26 @@ def test_a_job_is_changed_and_run_again_whole(site: Site, open_page: Open) -> No
     assert again is not None
     said = site.call("GET", f"/jobs/{again.group(1)}/submission")["submission"]
     assert said == {**body, "script": "echo $A and more\n"}
+
+
+def test_what_jobs_printed_is_found_and_the_history_is_filtered_by_where_who_and_when(
+    site: Site, open_page: Open
+) -> None:
+    job = site.run("node-2", "echo before; echo a needle $((40 + 2)) in hay")
+    site.run("node-1", "echo elsewhere", name="not on node-2")
+    page, _ = open_page(site, "/jobs")
+    page.get_by_label("Find in output: a text that was printed").fill("needle 42")
+    page.get_by_role("button", name="Search", exact=True).click()
+    found = page.get_by_role("region", name="Jobs that printed “needle 42”")
+    expect(found).to_contain_text("a needle 42 in hay")
+    expect(found).to_contain_text("All output was looked through: 1 job printed it")
+    expect(found.get_by_role("link").first).to_have_attribute("href", re.compile(job))
+    table = page.locator("tbody")
+    expect(table).to_contain_text("not on node-2")
+    page.get_by_label("On nodes: a selector").fill("node-2")
+    expect(table).not_to_contain_text("not on node-2")
+    expect(table).to_contain_text("needle")
+    page.get_by_label("Submitted by").fill("nobody at all")
+    expect(page.get_by_text("No job matches")).to_be_visible()
+    page.goto(f"{site.url}/jobs?by=admin&back=1h&on=node-1")
+    expect(page.locator("tbody")).to_contain_text("not on node-2")

@@ -125,6 +125,11 @@ async def test_a_file_is_applied_seen_as_unchanged_compared_and_rolled_back(grou
     assert await ground.where("app.conf") == [("n1", str(dest), 2)]
     status, out, _ = await ground.cli("file", "diff", "--source-path", "app.conf")
     assert "-one\n+two" in out
+    _, out, _ = await ground.cli("node", "files", "n1")
+    assert [line.split()[:3] for line in out.splitlines()[1:]] == [[str(dest), str(src), "r2"]]
+    await ground.file("delete", "--path", str(dest))
+    _, out, _ = await ground.cli("node", "files", "n1")
+    assert out == "no file was put on n1\n"
 
 
 async def test_templates_know_the_node_and_fail_on_what_they_do_not_know(ground: Ground) -> None:

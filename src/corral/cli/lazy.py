@@ -35,7 +35,7 @@ NOUNS: Final[dict[str, Entry]] = {
         "corral.cli.commands.rollout",
         "Changes in stages: create, status, list, advance, pause, resume, abort, rollback.",
     ),
-    "node": Entry("corral.cli.commands.node", "Nodes: list, show, set, tasks, presence, remove, revoke, top."),
+    "node": Entry("corral.cli.commands.node", "Nodes: list, show, set, tasks, files, presence, remove, top."),
     "why": Entry("corral.cli.commands.why", "Say why a job, a rollout or a node stands where it stands."),
     "token": Entry("corral.cli.commands.token", "Join tokens, which enrol nodes: create, list, revoke."),
     "agent": Entry("corral.cli.commands.agent", "The agent of a node: enroll, status, bundle, list, remove."),

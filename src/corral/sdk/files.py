@@ -160,9 +160,13 @@ class Files:
         ]
 
     async def where(self, source_path: str, *, revision: int = 0, limit: int | None = None) -> Sequence[dict[str, Any]]:
-        """Where revisions are now: [{"node", "dest", "revision", "digest", "job", "at"}]; of one revision, or of all (0)."""
+        """Where revisions are now: [{"node", "dest", "source_path", "revision", "digest", "job", "at"}]; of one revision, or of all (0)."""
         query = {"source_path": source_path, "revision": revision or None}
         return await self._api.pages("/artifacts/placements", query=query, limit=limit)
+
+    async def on_node(self, node: str) -> Sequence[dict[str, Any]]:
+        """What files a node has, as `where` gives them, by path."""
+        return sorted(await self._api.pages(f"/nodes/{part(node)}/files"), key=lambda entry: str(entry["dest"]))
 
     async def content(self, source_path: str, revision: int = 0) -> AsyncGenerator[bytes, None]:
         """The exact bytes of a revision, or of the newest."""

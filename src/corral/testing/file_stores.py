@@ -9,6 +9,7 @@ from datetime import datetime
 from corral.domain.artifact import FileSpec, Revision, as_mapping, unchanged
 from corral.domain.artifact_use import still_used
 from corral.domain.job import JobState
+from corral.domain.placement import Placement
 from corral.server.application.ports.files import Key, PlacementPage, RevisionPage
 from corral.server.infrastructure.sql.files import PAGE_MAX, no_revision, uses_of
 from corral.server.infrastructure.sql.values import decode_cursor, encode_cursor
@@ -88,12 +89,22 @@ class MemoryPlacements:
     async def of(
         self, source_path: str, *, revision: int = 0, limit: int = 200, cursor: str | None = None
     ) -> PlacementPage:
-        start = decode_cursor(cursor, str, str) or ("", "")
-        found = [
+        held = [
             (key, one)
             for key, one in sorted(self._db.placements.items())
-            if key > start and one.held.source_path == source_path and revision in (0, one.held.revision)
+            if one.held.source_path == source_path and revision in (0, one.held.revision)
         ]
+        return self._page(held, limit, cursor)
+
+    async def on(self, node: str, *, limit: int = 200, cursor: str | None = None) -> PlacementPage:
+        held = [
+            (key, one) for key, one in sorted(self._db.placements.items()) if key[0] == node and one.held.source_path
+        ]
+        return self._page(held, limit, cursor)
+
+    def _page(self, held: Sequence[tuple[tuple[str, str], Placement]], limit: int, cursor: str | None) -> PlacementPage:
+        start = decode_cursor(cursor, str, str) or ("", "")
+        found = [(key, one) for key, one in held if key > start]
         more = len(found) > limit
         return PlacementPage(
             items=[one for _, one in found[:limit]], next=encode_cursor(*found[limit - 1][0]) if more else None

@@ -258,3 +258,22 @@ async def test_placements_are_read_page_by_page_and_long_paths_are_kept(placing:
     assert sorted((one.node, one.dest) for one in found) == [(node, path) for node in ("n1", "n2") for path in paths]
     with pytest.raises(Invalid):
         await stores.placements.of("app.conf", cursor="nonsense")
+
+
+async def test_what_is_on_a_node_is_read_page_by_page_without_what_is_gone(placing: Placing, stores: StoreSet) -> None:
+    paths = [f"/srv/{number}" for number in range(5)]
+    for path in paths:
+        await placing.ends(applying(1, path), {"n1": left("a", path), "n2": left("a", path)})
+    await placing.ends(FileSpec(op=FileOp.DELETE, dest=paths[0]), {"n1": left(None, paths[0])})
+    found, cursor = [], None
+    while True:
+        page = await stores.placements.on("n1", limit=3, cursor=cursor)
+        found += page.items
+        if (cursor := page.next) is None:
+            break
+    assert sorted((one.node, one.dest, one.held.source_path) for one in found) == [
+        ("n1", path, "app.conf") for path in paths[1:]
+    ]
+    assert list((await stores.placements.on("n9")).items) == []
+    with pytest.raises(Invalid):
+        await stores.placements.on("n1", cursor="nonsense")

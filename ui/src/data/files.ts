@@ -34,19 +34,28 @@ export function useRevisions(path: string) {
 
 /** Where the revisions of an artifact are now, a thousand places a request. */
 export function usePlacements(path: string) {
+  return usePlaced(["files", "placements", path], "/artifacts/placements", { source_path: path }, true);
+}
+
+/** What files a node has. */
+export function useFilesOfNode(node: string, wanted: boolean) {
+  return usePlaced(["files", "of-node", node], `/nodes/${encodeURIComponent(node)}/files`, {}, wanted);
+}
+
+function usePlaced(queryKey: string[], path: string, only: Record<string, string>, enabled: boolean) {
   return useQuery({
-    queryKey: ["files", "placements", path],
+    queryKey,
     queryFn: async ({ signal }) => {
       const found: PlacementView[] = [];
       let cursor: string | null = null;
       do {
-        const asked = query({ source_path: path, limit: 1000, cursor });
-        const one: { data: PlacementView[]; next: string | null } = await page<PlacementView[]>("GET", `/artifacts/placements${asked}`, { signal });
+        const one: { data: PlacementView[]; next: string | null } = await page<PlacementView[]>("GET", `${path}${query({ ...only, limit: 1000, cursor })}`, { signal });
         found.push(...one.data);
         cursor = one.next;
       } while (cursor !== null);
       return found;
     },
+    enabled,
     refetchInterval: 15_000,
     retry: false,
   });

@@ -11,6 +11,7 @@ import { State } from "../kit/states";
 import { When, bytes, duration } from "../kit/when";
 import { Figures } from "./node/Figures";
 import { Labels } from "./node/Labels";
+import { NodeFiles } from "./node/NodeFiles";
 import { Presence } from "./node/Presence";
 import { Tasks } from "./node/Tasks";
 
@@ -48,6 +49,7 @@ function Detail({ node }: { node: NodeView }) {
         <Facts node={node} />
         <Labels key={node.resource_version} node={node} />
       </div>
+      <NodeFiles node={node.id} />
       <Tasks node={node.id} />
       {removing && <Removal node={node} onClose={() => setRemoving(false)} />}
     </>

@@ -110,6 +110,26 @@ async def tasks(session: Session, node: str, limit: int) -> None:
     )
 
 
+@verb(command, "files", examples=("corral node files web-1", "corral node files web-1 -o json"))
+@click.argument("node")
+async def files(session: Session, node: str) -> None:
+    """Which files Corral has put on the node, and which revision of each."""
+    from corral.cli.output.files import NODE_FILE_HEADERS, node_file_rows
+
+    async with session.connect() as fleet:
+        found = await fleet.files.on_node(node)
+    now = session.clock.now()
+    session.show(
+        found,
+        names=[entry["dest"] for entry in found],
+        table=lambda wide: (
+            render(NODE_FILE_HEADERS, node_file_rows(found, now), columns=None if wide else session.columns())
+            if found
+            else f"no file was put on {node}"
+        ),
+    )
+
+
 @verb(
     command,
     "set",

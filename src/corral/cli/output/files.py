@@ -72,6 +72,22 @@ def where_rows(placements: Sequence[Mapping[str, Any]], now: datetime, *, wide: 
     return rows
 
 
+NODE_FILE_HEADERS: Final = ["PATH", "FILE", "REVISION", "SINCE", "JOB"]
+
+
+def node_file_rows(placements: Sequence[Mapping[str, Any]], now: datetime) -> list[list[object]]:
+    return [
+        [
+            entry["dest"],
+            entry["source_path"],
+            f"r{entry['revision']}",
+            show_ago(datetime.fromisoformat(entry["at"]), now),
+            entry["job"],
+        ]
+        for entry in placements
+    ]
+
+
 def transfer_line(done: int, total: int, seconds: float, *, word: str) -> str:
     """`uploading [####........] 12 MiB of 64 MiB  98 MiB/s  3 s left`."""
     filled = BAR * done // total if total else BAR

@@ -5,6 +5,7 @@ const at = (node: string, revision: number, dest: string, second: number) => ({
   node,
   revision,
   dest,
+  source_path: "app.conf",
   digest: "",
   job: "",
   at: `2026-11-21T12:00:0${second}.000Z`,

@@ -67,6 +67,10 @@ class Placements(Protocol):
         """By node, of one revision or of all (0). Raises Invalid for a foreign cursor."""
         ...
 
+    async def on(self, node: str, *, limit: int = 200, cursor: str | None = None) -> PlacementPage:
+        """All artifacts that are on a node, in no order that means anything. Raises Invalid for a foreign cursor."""
+        ...
+
 
 class Usage(Protocol):
     """Who still needs revisions: open jobs, rollouts under way. One adapter each."""

@@ -52,6 +52,13 @@ _WHERE: Final = Statement(
     """,
     out=tuple(_TYPES),
 )
+_ON: Final = Statement(
+    f"""
+    {_SELECT} from placements t
+    where t.node = :node and t.place > :place and t.source_path <> '' order by t.place limit :limit
+    """,
+    out=tuple(_TYPES),
+)
 FORGET: Final = Statement("delete from placements where node = :id")
 """For the transaction that removes the node."""
 
@@ -96,11 +103,21 @@ class SqlPlacements:
                 place=place,
                 limit=limit + 1,
             )
-        more = len(rows) > limit
-        return PlacementPage(
-            items=[_to_placement(row) for row in rows[:limit]],
-            next=encode_cursor(rows[limit - 1][0], rows[limit - 1][1]) if more else None,
-        )
+        return _page(rows, limit)
+
+    async def on(self, node: str, *, limit: int = 200, cursor: str | None = None) -> PlacementPage:
+        _, place = decode_cursor(cursor, str, str) or ("", "")
+        limit = max(1, min(limit, PAGE_MAX))
+        async with self._db.read() as tx:
+            return _page(await tx.rows(_ON, node=clean(node), place=place, limit=limit + 1), limit)
+
+
+def _page(rows: Sequence[Sequence[Any]], limit: int) -> PlacementPage:
+    more = len(rows) > limit
+    return PlacementPage(
+        items=[_to_placement(row) for row in rows[:limit]],
+        next=encode_cursor(rows[limit - 1][0], rows[limit - 1][1]) if more else None,
+    )
 
 
 def place_of(dest: str) -> str:

@@ -92,6 +92,14 @@ async def placements(
     return ok([placement_view(item) for item in page.items], next=page.next)
 
 
+async def on_node(
+    files: FileRoom, caller: Caller, node: str, limit: int = 200, cursor: str | None = None
+) -> Envelope[list[PlacementView]]:
+    """What is on a node, as Corral last put it there."""
+    page = await files.whereabouts.on(caller, node, limit=limit, cursor=cursor)
+    return ok([placement_view(item) for item in page.items], next=page.next)
+
+
 async def content(files: FileRoom, caller: Caller, source_path: str, revision: int = 0) -> Stream:
     """The exact bytes of a revision (0 or none = the newest)."""
     found, chunks = await files.revisions.content(caller, source_path, revision)
@@ -174,6 +182,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="file.read",
         handler=placements,
         summary="Where revisions are now",
+        tags=TAGS,
+    ),
+    Route(
+        method="GET",
+        path="/nodes/{node}/files",
+        permission="file.read",
+        handler=on_node,
+        summary="What files a node has",
         tags=TAGS,
     ),
     Route(

@@ -76,6 +76,7 @@ class PlacementView(msgspec.Struct, kw_only=True):
 
     node: str
     dest: str
+    source_path: str
     revision: int
     digest: str
     job: str
@@ -126,6 +127,7 @@ def placement_view(placement: Placement) -> PlacementView:
     return PlacementView(
         node=placement.node,
         dest=placement.dest,
+        source_path=placement.held.source_path,
         revision=placement.held.revision,
         digest=placement.held.digest,
         job=placement.job,

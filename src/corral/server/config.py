@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from corral.domain.errors import Invalid
+from corral.domain.netguard import parse_networks
 from corral.runtime.config import Loaded, load
 from corral.runtime.secret import Secret, SecretUrl
 
@@ -62,6 +63,8 @@ class ServerSection:
     port: int = field(default=8080, metadata=_PORT)
     plain_http: bool = False
     """Allow unencrypted HTTP on an address that is not loopback: only behind a proxy that ends TLS."""
+    trusted_proxies: list[str] = field(default_factory=list)
+    """Addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody's otherwise."""
     tls_host: str = "0.0.0.0"  # noqa: S104  # the encrypted port is the one meant for the network
     tls_port: int = field(default=8443, metadata=_PORT)
     tls_cert: Path | None = None
@@ -76,6 +79,7 @@ class ServerSection:
         _pair("server", ("tls_cert", self.tls_cert), ("tls_key", self.tls_key))
         if self.public_url:
             _url("server", "public_url", self.public_url, ("http", "https"))
+        parse_networks(self.trusted_proxies, "server.trusted_proxies")
         if not is_loopback(self.host) and not self.plain_http:
             raise Invalid(
                 f"cannot listen on {self.host!r} without TLS: passwords and tokens would travel in clear",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from corral.domain.netguard import parse_networks
 from corral.server.application.ports.jobs import DeadLetters
 from corral.server.compose.access import Access
 from corral.server.compose.ground import Ground
@@ -31,11 +32,17 @@ def compose_listeners(ground: Ground, rooms: Mapping[str, Any], access: Access, 
         limits=Limits(body_max_bytes=settings.body_max_bytes, requests_per_second=settings.requests_per_second),
     )
     app = asgi({**rooms, "access": access.room, "system": compose_system(ground, letters)}, routes=ROUTES, frame=frame)
-    listeners = [Listener(app=app, host=settings.host, port=settings.port)]
+    proxies = [str(network) for network in parse_networks(settings.trusted_proxies, "server.trusted_proxies")]
+    listeners = [Listener(app=app, host=settings.host, port=settings.port, trusted_proxies=proxies)]
     if settings.tls_cert and settings.tls_key:
         listeners.append(
             Listener(
-                app=app, host=settings.tls_host, port=settings.tls_port, cert=settings.tls_cert, key=settings.tls_key
+                app=app,
+                host=settings.tls_host,
+                port=settings.tls_port,
+                cert=settings.tls_cert,
+                key=settings.tls_key,
+                trusted_proxies=proxies,
             )
         )
     return listeners

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,10 @@ class _Server(uvicorn.Server):
 
 
 class Listener:
-    """Component. `port` 0 binds a free one; `address` is known once ready. Raises Conflict when the port is taken."""
+    """Component. `port` 0 binds a free one; `url` is known once ready. Raises Conflict when the port is taken.
+
+    What X-Forwarded-For and X-Forwarded-Proto say is believed of `trusted_proxies` (addresses, networks) alone.
+    """
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class Listener:
         port: int,
         cert: Path | None = None,
         key: Path | None = None,
+        trusted_proxies: Sequence[str] = (),
         on_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = "https" if cert else "http"
@@ -48,6 +52,7 @@ class Listener:
         self._port = port
         self._cert = cert
         self._key = key
+        self._trusted_proxies = list(trusted_proxies)
         self._on_stop = on_stop
         self.url = ""
 
@@ -63,6 +68,9 @@ class Listener:
             http="httptools",
             ws="none",
             server_header=False,
+            # Said in any case: left alone, uvicorn believes every program of this machine, and the environment.
+            proxy_headers=bool(self._trusted_proxies),
+            forwarded_allow_ips=self._trusted_proxies,
             timeout_keep_alive=65,
             timeout_graceful_shutdown=DRAIN_SECONDS,
             backlog=2048,

@@ -56,23 +56,31 @@ export async function call<T>(method: Method, path: string, options: Options = {
 }
 
 export async function page<T>(method: Method, path: string, options: Options = {}): Promise<Page<T>> {
-  let answer = await once(method, path, options);
-  if (answer.status === 401 && path !== "/login" && (await refresh())) answer = await once(method, path, options);
-  const text = await answer.text();
-  let body: Record<string, unknown> = {};
-  try {
-    body = text ? (JSON.parse(text) as Record<string, unknown>) : {};
-  } catch {
-    body = { message: text.slice(0, 200) };
-  }
+  let [answer, body] = await once(method, path, options);
+  if (sessionIsOver(path, answer, body) && (await refresh())) [answer, body] = await once(method, path, options);
   if (!answer.ok) {
-    if (answer.status === 401 && path !== "/login") for (const handler of leftHandlers) handler();
+    if (sessionIsOver(path, answer, body)) for (const handler of leftHandlers) handler();
     throw new Problem(answer.status, body as ProblemBody);
   }
   return { data: body["data"] as T, next: (body["next"] as string | null | undefined) ?? null };
 }
 
-async function once(method: Method, path: string, options: Options): Promise<Response> {
+/** A wrong password is refused with 401 too, and says nothing of the session: sent again it would count as a second guess. */
+function sessionIsOver(path: string, answer: Response, body: Record<string, unknown>): boolean {
+  return answer.status === 401 && path !== "/login" && !(path === "/me/password" && body["element"] === "password");
+}
+
+async function once(method: Method, path: string, options: Options): Promise<[Response, Record<string, unknown>]> {
+  const answer = await send(method, path, options);
+  const text = await answer.text();
+  try {
+    return [answer, text ? (JSON.parse(text) as Record<string, unknown>) : {}];
+  } catch {
+    return [answer, { message: text.slice(0, 200) }];
+  }
+}
+
+async function send(method: Method, path: string, options: Options): Promise<Response> {
   const headers: Record<string, string> = { Accept: "application/json", ...options.headers };
   let body: BodyInit | undefined;
   if (options.bytes !== undefined) {

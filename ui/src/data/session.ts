@@ -32,7 +32,10 @@ export function useOwnPassword() {
   const client = useQueryClient();
   return useMutation({
     mutationFn: (body: { old: string; new: string }) => call<unknown>("POST", "/me/password", { body }),
-    onSuccess: () => client.invalidateQueries({ queryKey: ["me"] }),
+    onSuccess: () => {
+      void client.invalidateQueries({ queryKey: ["sessions"] });
+      return client.invalidateQueries({ queryKey: ["me"] });
+    },
   });
 }
 

@@ -11,6 +11,7 @@ import "./style.css";
 import "./live.css";
 import "./rollouts.css";
 import "./files.css";
+import "./access.css";
 
 applyTheme();
 startLanguages();

@@ -1,10 +1,11 @@
-// Who may do what, what they did, and what waits for a second person.
-import { useInfiniteQuery, useMutation, useQuery, useQueryClient, type QueryKey } from "@tanstack/react-query";
+// Who may do what, and what they did.
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { components } from "../api/schema";
 import { call, page, query } from "../api/client";
 import { listen } from "../api/sse";
 import type { AuditView, TokenView } from "../api/types";
+import { useWrite } from "./write";
 
 type Schemas = components["schemas"];
 export type UserView = Schemas["UserView"];
@@ -14,21 +15,9 @@ export type RoleView = Schemas["RoleView"];
 export type GrantView = Schemas["GrantView"];
 export type GrantBody = Schemas["GrantBody"];
 export type CanIView = Schemas["CanIView"];
+export type TokenBody = Schemas["TokenBody"];
 export type ApiTokenView = Schemas["access_TokenView"];
 export type NewTokenView = Schemas["NewTokenView"];
-export type ApprovalView = Schemas["ApprovalView"];
-export type TrialView = Schemas["TrialView"];
-
-/** A write after which some lists are read anew. */
-function useWrite<In, Out>(keys: QueryKey[], send: (given: In) => Promise<Out>) {
-  const client = useQueryClient();
-  return useMutation({
-    mutationFn: send,
-    onSuccess: () => {
-      for (const queryKey of keys) void client.invalidateQueries({ queryKey });
-    },
-  });
-}
 
 export function useUsers() {
   return useInfiniteQuery({
@@ -50,8 +39,8 @@ export function useDisable() {
   );
 }
 
-export function useRoles() {
-  return useQuery({ queryKey: ["access", "roles"], queryFn: () => call<RoleView[]>("GET", "/roles"), retry: false });
+export function useRoles(wanted = true) {
+  return useQuery({ queryKey: ["access", "roles"], queryFn: () => call<RoleView[]>("GET", "/roles"), enabled: wanted, retry: false });
 }
 
 export function useGrants() {
@@ -103,23 +92,6 @@ export function useRevokeJoinToken() {
   return useWrite([["access", "join"]], (id: string) => call<unknown>("DELETE", `/tokens/${encodeURIComponent(id)}`));
 }
 
-export function useApprovals(states: string) {
-  return useInfiniteQuery({
-    queryKey: ["access", "approvals", states],
-    queryFn: ({ pageParam }) => page<ApprovalView[]>("GET", `/approvals${query({ states, limit: 50, cursor: pageParam })}`),
-    initialPageParam: "",
-    getNextPageParam: (last) => last.next,
-    refetchInterval: 5_000,
-    retry: false,
-  });
-}
-
-export function useDecide() {
-  return useWrite([["access", "approvals"]], ({ approval, approve, note }: { approval: string; approve: boolean; note: string }) =>
-    call<ApprovalView>("POST", `/approvals/${encodeURIComponent(approval)}/decision`, { body: { approve, note } }),
-  );
-}
-
 export interface AuditFilter {
   actor: string;
   action: string;
@@ -161,11 +133,4 @@ export function useVerify(turn: number): Verification {
     });
   }, [turn]);
   return found;
-}
-
-export function usePolicyTest() {
-  return useMutation({
-    mutationFn: (body: { shell: string; target: string }) =>
-      call<TrialView>("POST", "/policy/test", { body: { shell: body.shell, ...(body.target ? { target: body.target } : {}) } }),
-  });
 }

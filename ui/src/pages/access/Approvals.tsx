@@ -1,16 +1,37 @@
-// What waits for a second person. A decision is about exactly this command on exactly these nodes (its hash is pinned).
+// What waits for a second person, and beside it (an address of its own) the rules that ask for one. A decision is about exactly this
+// command on exactly these nodes (its hash is pinned).
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
-import { useApprovals, useDecide, type ApprovalView } from "../../data/access";
+import { useApprovals, useDecide, type ApprovalView } from "../../data/approvals";
 import { useMe } from "../../data/session";
 import { Act } from "../../kit/Act";
 import { Asked, Empty, Trouble } from "../../kit/asked";
 import { useAddress } from "../../kit/address";
 import { State } from "../../kit/states";
 import { When } from "../../kit/when";
+import { ApprovalRules } from "./ApprovalRules";
+
+const VIEWS = ["requests", "rules"] as const;
 
 export function Approvals() {
+  const { t } = useTranslation();
+  const [address, set] = useAddress({ show: "requests" });
+  return (
+    <>
+      <div className="segments" role="group" aria-label={t("access.part.approvals")} style={{ marginBottom: 12 }}>
+        {VIEWS.map((view) => (
+          <button key={view} aria-pressed={address.show === view} onClick={() => set({ show: view })}>
+            {t(`access.approval.${view}`)}
+          </button>
+        ))}
+      </div>
+      {address.show === "rules" ? <ApprovalRules /> : <Requests />}
+    </>
+  );
+}
+
+function Requests() {
   const { t } = useTranslation();
   const [address, set] = useAddress({ state: "pending" });
   const approvals = useApprovals(address.state);

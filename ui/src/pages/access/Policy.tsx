@@ -1,61 +1,58 @@
-// What the command policy would say of a command: nothing runs for it.
-import { useState } from "react";
+// The command policy: asked without anything being run, and beside that its mode and the rule that is being edited. Below, all rules.
+import { useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { usePolicyTest } from "../../data/access";
-import { Trouble } from "../../kit/asked";
+import { usePolicy, type PolicyRule, type PolicyView } from "../../data/policy";
+import { Asked } from "../../kit/asked";
+import { Mode } from "./policy/Mode";
+import { RuleForm } from "./policy/RuleForm";
+import { Rules } from "./policy/Rules";
+import { Tester } from "./policy/Tester";
+
+/** `rule` as it was when it was opened (null: a new one), and the revision it was read at. */
+interface Opened {
+  rule: PolicyRule | null;
+  revision: number;
+}
 
 export function Policy() {
   const { t } = useTranslation();
-  const trial = usePolicyTest();
-  const [shell, setShell] = useState("");
-  const [target, setTarget] = useState("");
-  const found = trial.data;
+  const policy = usePolicy();
+  const command = useRef<HTMLTextAreaElement>(null);
+  const [open, setOpen] = useState<Opened | null>(null);
+  const [saved, setSaved] = useState("");
+  // What one changes beside it moves what is being typed along: only somebody else's change is a conflict.
+  const changed = (after: PolicyView, from: number) => setOpen((before) => (before?.revision === from ? { ...before, revision: after.revision } : before));
+  const edit = (rule: PolicyRule | null, revision: number) => {
+    setSaved("");
+    setOpen({ rule, revision });
+  };
   return (
-    <section className="panel stack">
-      <h2>{t("access.policy.title")}</h2>
-      <form
-        className="stack"
-        onSubmit={(event) => {
-          event.preventDefault();
-          trial.mutate({ shell, target: target.trim() });
-        }}
-      >
-        <textarea className="mono" rows={3} value={shell} onChange={(event) => setShell(event.target.value)} aria-label={t("rollouts.command")} spellCheck={false} data-filter="true" />
-        <div className="row">
-          <input className="mono grow" value={target} onChange={(event) => setTarget(event.target.value)} placeholder={t("access.anywhere")} aria-label={t("nodes.selector")} />
-          <button className="primary" disabled={!shell.trim() || trial.isPending}>
-            {t("access.policy.ask")}
-          </button>
-        </div>
-      </form>
-      {trial.error && <Trouble error={trial.error} />}
-      {found && (
-        <div className={found.allowed ? "note good" : "note bad"} role="status">
-          <b>{t(found.allowed ? "access.policy.allowed" : "access.policy.denied")}</b>{" "}
-          <span className="muted small">
-            {found.mode}, {t("access.policy.revision", { revision: found.revision })}
-          </span>
-          <ul>
-            {found.judged.map((one, index) => (
-              <li key={index}>
-                {one.why} {one.rule && <span className="chip">{one.rule}</span>} {one.nodes.length > 0 && <span className="small muted">{one.nodes.slice(0, 8).join(", ")}</span>}
-              </li>
-            ))}
-          </ul>
-          {found.commands.length > 0 && (
-            <>
-              <p className="small muted">{t("access.policy.seen")}</p>
-              <ul>
-                {found.commands.map((command, index) => (
-                  <li key={index}>
-                    <code>{command.words.join(" ")}</code>
-                  </li>
-                ))}
-              </ul>
-            </>
-          )}
-        </div>
-      )}
-    </section>
+    <>
+      <div className="columns wide" style={{ marginBottom: 14 }}>
+        <Tester command={command} revision={policy.data?.revision ?? 0} />
+        {policy.data && open && (
+          <RuleForm
+            key={open.rule?.id ?? ""}
+            policy={policy.data}
+            opened={open.rule}
+            revision={open.revision}
+            onAgain={async () => {
+              const found = await policy.refetch();
+              if (found.data) setOpen({ ...open, revision: found.data.revision });
+            }}
+            onClose={() => setOpen(null)}
+            onSaved={(after, rule) => {
+              setOpen(null);
+              setSaved(t("access.policy.saved", { rule, revision: after.revision }));
+              command.current?.focus();
+            }}
+          />
+        )}
+        {policy.data && !open && <Mode policy={policy.data} saved={saved} again={() => void policy.refetch()} />}
+      </div>
+      <Asked query={policy}>
+        {(found) => <Rules policy={found} opened={open === null ? null : (open.rule?.id ?? "")} onEdit={(rule) => edit(rule, found.revision)} onChanged={changed} again={() => void policy.refetch()} />}
+      </Asked>
+    </>
   );
 }

@@ -1,17 +1,12 @@
-// Secrets, whose values go in and never come out, and the connections that use them.
+// Secrets, whose values go in and never come out.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import type { components } from "../api/schema";
 import { call } from "../api/client";
 
 export type SecretView = components["schemas"]["SecretView"];
-export type ConnectionView = components["schemas"]["ConnectionView"];
 
-export function useSecrets() {
-  return useQuery({ queryKey: ["secrets"], queryFn: () => call<SecretView[]>("GET", "/secrets"), retry: false });
-}
-
-export function useConnections(wanted: boolean) {
-  return useQuery({ queryKey: ["connections"], queryFn: () => call<ConnectionView[]>("GET", "/connections"), enabled: wanted, retry: false });
+export function useSecrets(wanted = true) {
+  return useQuery({ queryKey: ["secrets"], queryFn: () => call<SecretView[]>("GET", "/secrets"), enabled: wanted, retry: false });
 }
 
 export interface NewSecret {

@@ -5,9 +5,11 @@ import { may, useMay, useMe } from "../data/session";
 import { Empty } from "../kit/asked";
 import { Approvals } from "./access/Approvals";
 import { Audit } from "./access/Audit";
+import { Connections } from "./access/Connections";
 import { Policy } from "./access/Policy";
 import { Roles } from "./access/Roles";
 import { Secrets } from "./access/Secrets";
+import { Sessions } from "./access/Sessions";
 import { Tokens } from "./access/Tokens";
 import { Users } from "./access/Users";
 
@@ -16,7 +18,9 @@ const PARTS = {
   users: { needs: "user.read", page: Users },
   roles: { needs: "role.read", page: Roles },
   tokens: { needs: "", page: Tokens },
+  sessions: { needs: "", page: Sessions },
   secrets: { needs: "secret.read", page: Secrets },
+  connections: { needs: "connection.read", page: Connections },
   policy: { needs: "policy.read", page: Policy },
   audit: { needs: "audit.read", page: Audit },
 } as const;

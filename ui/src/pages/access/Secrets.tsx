@@ -1,24 +1,14 @@
-// Secrets by name: a value is written here and read nowhere. Beside them what they open: the connections.
+// Secrets by name: a value is written here and read nowhere.
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { useConnections, useDeleteSecret, useSecrets, useSetSecret, type SecretView } from "../../data/secrets";
-import { useMay } from "../../data/session";
+import { Link } from "react-router";
+import { useDeleteSecret, useSecrets, useSetSecret, type SecretView } from "../../data/secrets";
 import { Act } from "../../kit/Act";
 import { Asked, Trouble } from "../../kit/asked";
 import { ConfirmName } from "../../kit/ConfirmName";
 import { When } from "../../kit/when";
 
 export function Secrets() {
-  const readable = useMay("connection.read");
-  return (
-    <div className="columns wide">
-      <Held />
-      {readable && <Connections />}
-    </div>
-  );
-}
-
-function Held() {
   const { t } = useTranslation();
   const secrets = useSecrets();
   const remove = useDeleteSecret();
@@ -56,6 +46,9 @@ function Held() {
         }
       </Asked>
       <Write />
+      <p className="small muted">
+        {t("access.secret.used_by")} <Link to="/access/connections">{t("access.part.connections")}</Link>
+      </p>
       {going && (
         <ConfirmName
           title={t("access.secret.delete")}
@@ -97,41 +90,5 @@ function Write() {
       <p className="small muted">{t("access.secret.how", { form: "{{ secret.NAME }}", interpolation: { escapeValue: false, skipOnVariables: true } })}</p>
       {write.error && <Trouble error={write.error} />}
     </>
-  );
-}
-
-function Connections() {
-  const { t } = useTranslation();
-  const connections = useConnections(true);
-  return (
-    <section className="panel stack">
-      <h2>{t("access.connections")}</h2>
-      <Asked query={connections}>
-        {(found) =>
-          found.length === 0 ? (
-            <p className="muted">{t("access.no_connections")}</p>
-          ) : (
-            <table className="fit">
-              <tbody>
-                {found.map((one) => (
-                  <tr key={one.name}>
-                    <td className="nowrap">
-                      <b>{one.name}</b>
-                    </td>
-                    <td>{one.engine}</td>
-                    <td className="cut mono small">
-                      {one.user && `${one.user}@`}
-                      {one.host}
-                      {one.port ? `:${one.port}` : ""}/{one.database}
-                    </td>
-                    <td className="mono small">{one.selector}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          )
-        }
-      </Asked>
-    </section>
   );
 }

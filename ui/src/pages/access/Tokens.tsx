@@ -3,11 +3,15 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useApiTokens, useJoinTokens, useNewApiToken, useRevokeApiToken, useRevokeJoinToken } from "../../data/access";
 import { useNewJoinToken } from "../../data/nodes";
-import { useMay } from "../../data/session";
+import { may, useMay, useMe } from "../../data/session";
 import { Act } from "../../kit/Act";
 import { Asked, Trouble } from "../../kit/asked";
+import { Choices } from "../../kit/Choices";
 import { Copy } from "../../kit/copy";
 import { When } from "../../kit/when";
+import { PERMISSIONS } from "../../text/permissions";
+
+const DAYS = [1, 7, 30, 90, 365];
 
 export function Tokens() {
   const joins = useMay("token.read");
@@ -25,7 +29,6 @@ function ApiTokens() {
   const tokens = useApiTokens(all);
   const make = useNewApiToken(useMay("access.write"));
   const revoke = useRevokeApiToken(all);
-  const [name, setName] = useState("");
   return (
     <section className="panel stack">
       <h2>{t("access.api_tokens")}</h2>
@@ -35,10 +38,17 @@ function ApiTokens() {
             <tbody>
               {found.map((token) => (
                 <tr key={token.id}>
-                  <td className="cut">
+                  <td className="cut" title={token.permissions.join(" ")}>
                     <b>{token.name}</b> <span className="muted small mono">{token.permissions.join(" ")}</span>
                   </td>
                   <td className="nowrap">{token.owner}</td>
+                  <td className="nowrap small">
+                    {token.expires_at && (
+                      <>
+                        {t("access.token.until")} <When at={token.expires_at} />
+                      </>
+                    )}
+                  </td>
                   <td className="nowrap small">{token.last_used_at ? <When at={token.last_used_at} /> : <span className="muted">{t("access.never_used")}</span>}</td>
                   <td className="right">
                     {token.revoked ? (
@@ -55,19 +65,50 @@ function ApiTokens() {
           </table>
         )}
       </Asked>
-      <form
-        className="row"
-        onSubmit={(event) => {
-          event.preventDefault();
-          make.mutate({ name: name.trim(), permissions: ["*"] }, { onSuccess: () => setName("") });
-        }}
-      >
-        <input className="grow" value={name} onChange={(event) => setName(event.target.value)} placeholder={t("access.token_name")} aria-label={t("access.token_name")} />
-        <button disabled={!name.trim() || make.isPending}>{t("access.new_token")}</button>
-      </form>
+      <NewToken make={make} />
       {(make.error || revoke.error) && <Trouble error={make.error ?? revoke.error} />}
       {make.data && <Secret text={make.data.token} />}
     </section>
+  );
+}
+
+/** Everything one may oneself, or only some words of it; for good or until a day. */
+function NewToken({ make }: { make: ReturnType<typeof useNewApiToken> }) {
+  const { t } = useTranslation();
+  const me = useMe();
+  const [name, setName] = useState("");
+  const [some, setSome] = useState(false);
+  const [words, setWords] = useState<string[]>([]);
+  const [days, setDays] = useState("");
+  const held = PERMISSIONS.filter((word) => may(me.data, word));
+  return (
+    <form
+      className="stack"
+      onSubmit={(event) => {
+        event.preventDefault();
+        make.mutate({ name: name.trim(), permissions: some ? words : ["*"], ...(days ? { ttl_seconds: Number(days) * 86_400 } : {}) }, { onSuccess: () => setName("") });
+      }}
+    >
+      <div className="row">
+        <input className="grow" value={name} onChange={(event) => setName(event.target.value)} placeholder={t("access.token_name")} aria-label={t("access.token_name")} />
+        <select value={some ? "some" : "all"} onChange={(event) => setSome(event.target.value === "some")} aria-label={t("access.token.may")}>
+          <option value="all">{t("access.token.all")}</option>
+          <option value="some">{t("access.token.some")}</option>
+        </select>
+        <select value={days} onChange={(event) => setDays(event.target.value)} aria-label={t("access.token.lasts")}>
+          <option value="">{t("access.token.for_good")}</option>
+          {DAYS.map((count) => (
+            <option key={count} value={count}>
+              {t("access.token.days", { count })}
+            </option>
+          ))}
+        </select>
+        <button disabled={!name.trim() || (some && words.length === 0) || make.isPending} title={some && words.length === 0 ? t("access.token.none_chosen") : undefined}>
+          {t("access.new_token")}
+        </button>
+      </div>
+      {some && <Choices legend={t("access.token.permissions")} about={t("access.token.permissions_how")} words={held} chosen={words} onChange={setWords} />}
+    </form>
   );
 }
 

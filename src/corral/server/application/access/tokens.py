@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -91,7 +92,9 @@ class ApiTokens:
         return await self._add(secret, name.strip(), granted, ttl_seconds, owner=caller.user), secret
 
     async def list(self, caller: Caller, *, own: bool = False) -> Sequence[ApiToken]:
-        return [token for token in await self._store.list() if not own or (caller.user and token.owner == caller.user)]
+        found = [token for token in await self._store.list() if not own or (caller.user and token.owner == caller.user)]
+        # What was used since the last time it was written down is known here alone.
+        return [replace(token, last_used_at=self._used.get(token.id, token.last_used_at)) for token in found]
 
     async def revoke(self, caller: Caller, token: str, *, own: bool = False) -> None:
         """Raises NotFound when there is no such token (or, with `own`, it is not the caller's); revoking twice is fine."""

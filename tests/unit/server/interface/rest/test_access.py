@@ -192,6 +192,18 @@ async def test_a_token_is_shown_once_and_only_its_hash_is_kept(stand: Any) -> No
     assert (await stand.client.get(f"{API}/whoami", headers=stand.bearer(made["token"]))).status_code == 401
 
 
+async def test_the_list_of_tokens_says_at_once_which_were_used(stand: Any) -> None:
+    made = (await stand.client.post(f"{API}/api-tokens", json={"name": "ci"}, headers=stand.bearer())).json()["data"]
+
+    async def last_used() -> str | None:
+        rows = (await stand.client.get(f"{API}/api-tokens", headers=stand.bearer())).json()["data"]
+        return next(row["last_used_at"] for row in rows if row["id"] == made["id"])
+
+    assert await last_used() is None
+    await stand.client.get(f"{API}/whoami", headers=stand.bearer(made["token"]))
+    assert await last_used() is not None
+
+
 async def test_no_secret_reaches_log_audit_or_store(stand: Any, caplog: pytest.LogCaptureFixture) -> None:
     link = await code(stand)
     with caplog.at_level(logging.DEBUG):

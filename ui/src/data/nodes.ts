@@ -7,6 +7,13 @@ import type { NodeView, Resolved, SampleView, StretchView, TokenView } from "../
 
 const MOST = 1000;
 
+/** One request: these nodes by name, and what they get. */
+export interface Step {
+  ids: string[];
+  labels?: Record<string, string | null>;
+  groups?: string[];
+}
+
 /** All nodes a selector picks, a thousand a request. */
 export function useNodes(selector: string, presence = "") {
   return useQuery({
@@ -125,6 +132,35 @@ export function useSetLabels(id: string) {
       client.setQueryData(["node", id], node);
       void client.invalidateQueries({ queryKey: ["nodes"] });
     },
+  });
+}
+
+export interface Changed {
+  done: string[];
+  /** Why, and for which nodes; null: the server no longer knows them. */
+  left: { ids: string[]; error: unknown }[];
+}
+
+/** Many nodes, a request a step, one after another. What a step cannot do leaves its nodes as they were, and the others go on. */
+export function useChangeNodes() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: async (steps: readonly Step[]) => {
+      const changed: Changed = { done: [], left: [] };
+      for (const { ids, ...what } of steps) {
+        try {
+          const nodes = await call<NodeView[]>("PATCH", "/nodes", { body: { selector: ids.join(","), ...what } });
+          const done = new Set(nodes.map((node) => node.id));
+          changed.done.push(...done);
+          const gone = ids.filter((id) => !done.has(id));
+          if (gone.length > 0) changed.left.push({ ids: gone, error: null });
+        } catch (error) {
+          changed.left.push({ ids, error });
+        }
+      }
+      return changed;
+    },
+    onSettled: () => client.invalidateQueries({ queryKey: ["nodes"] }),
   });
 }
 

@@ -1,6 +1,5 @@
 // The fleet as a list: a selector in the address, the server's word on it, a table that stays fast at thousands of rows.
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, useCallback, useMemo, useRef } from "react";
+import { type Dispatch, type SetStateAction, useCallback, useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
 import { Problem } from "../api/client";
@@ -10,18 +9,29 @@ import { useLiveNodes, useNodes } from "../data/nodes";
 import { useMay } from "../data/session";
 import { Asked, Empty, Trouble } from "../kit/asked";
 import { SelectorField } from "../kit/selector";
-import { State } from "../kit/states";
 import { useAddress } from "../kit/address";
-import { When } from "../kit/when";
 import { Fleet, useGrouping } from "../pictures/Fleet";
+import { listed } from "../text/selectors";
+import { Bulk } from "./nodes/Bulk";
+import { FIRST, named } from "./nodes/columns";
+import { brushed, chosen, NOTHING, type Selection, toggled } from "./nodes/selection";
+import { Table } from "./nodes/Table";
+import { ColumnMenu, Export } from "./nodes/Tools";
+
+/** The server's presences, and one that is only ours: online, with its worker down. */
+const PRESENCES = ["online", "offline", "unknown", "worker_down"];
 
 export function Nodes() {
   const { t } = useTranslation();
-  const [address, set] = useAddress({ selector: "", presence: "", view: "table", group: "", colour: "presence" });
+  const [address, set] = useAddress({ selector: "", presence: "", view: "table", group: "", colour: "presence", columns: FIRST });
   const live = useLiveNodes();
-  const nodes = useNodes(address.selector, address.presence);
+  const down = address.presence === "worker_down";
+  const nodes = useNodes(address.selector, down ? "online" : address.presence);
+  const found = useMemo(() => (down ? nodes.data?.filter((node) => node.worker === "down") : nodes.data), [nodes.data, down]);
   const offered = useMemo(() => words(nodes.data ?? []), [nodes.data]);
   const change = useCallback((selector: string) => set({ selector }), [set]);
+  const columns = useMemo(() => named(address.columns), [address.columns]);
+  const [held, setHeld] = useState(NOTHING);
   const wrong = nodes.isError;
   const badSelector = nodes.error instanceof Problem && nodes.error.status === 400;
   return (
@@ -29,7 +39,7 @@ export function Nodes() {
       <div className="head">
         <h1>{t("nodes.title")}</h1>
         <span className={live ? "live" : "live off"}>{live ? t("kit.live") : t("kit.reconnecting")}</span>
-        <span className="muted">{nodes.data && !wrong ? t("nodes.count", { count: nodes.data.length }) : ""}</span>
+        <span className="muted">{found && !wrong ? t("nodes.count", { count: found.length }) : ""}</span>
       </div>
       <div className="row" style={{ alignItems: "flex-start", marginBottom: 12 }}>
         <SelectorField
@@ -46,7 +56,7 @@ export function Nodes() {
           aria-label={t("nodes.presence")}
         >
           <option value="">{t("nodes.any_presence")}</option>
-          {["online", "offline", "unknown"].map((word) => (
+          {PRESENCES.map((word) => (
             <option key={word} value={word}>
               {t(`state.${word}`)}
             </option>
@@ -59,6 +69,8 @@ export function Nodes() {
             </button>
           ))}
         </div>
+        {address.view === "table" && <ColumnMenu columns={columns} onColumns={(names) => set({ columns: names })} />}
+        <Export nodes={found && !wrong ? found : []} columns={columns} />
         <Link className="button" to={`/run?target=${encodeURIComponent(address.selector || "all")}`}>
           {t("nodes.run_here")}
         </Link>
@@ -66,119 +78,79 @@ export function Nodes() {
       {badSelector && nodes.data === undefined ? null : wrong && !badSelector ? (
         <Trouble error={nodes.error} again={() => void nodes.refetch()} />
       ) : (
-        <Asked query={nodes}>
-          {(found) =>
-            found.length === 0 ? (
-              <div className="panel">
-                <Empty title={address.selector || address.presence ? t("nodes.none_match") : t("nodes.none")} />
-              </div>
-            ) : address.view === "picture" ? (
-              <Picture nodes={found} group={address.group} colour={address.colour} set={set} />
-            ) : (
-              <Table nodes={found} />
-            )
-          }
+        <Asked query={{ ...nodes, data: found }}>
+          {(shown) => <Found nodes={shown} address={address} set={set} columns={columns} settled={!nodes.isPlaceholderData} held={held} setHeld={setHeld} />}
         </Asked>
       )}
     </>
   );
 }
 
-function Picture(props: { nodes: NodeView[]; group: string; colour: string; set: (next: Record<string, string>) => void }) {
+interface FoundProps {
+  nodes: NodeView[];
+  address: { selector: string; presence: string; view: string; group: string; colour: string };
+  set: (next: Record<string, string>) => void;
+  columns: ReturnType<typeof named>;
+  /** Whether the nodes are those of the filter in the address, and not those of the one before. */
+  settled: boolean;
+  held: Selection;
+  setHeld: Dispatch<SetStateAction<Selection>>;
+}
+
+function Found({ nodes, address, set, columns, settled, held, setHeld }: FoundProps) {
+  const { t } = useTranslation();
+  const filter = `${address.presence} ${address.selector}`;
+  const ids = useMemo(() => nodes.map((node) => node.id), [nodes]);
+  const picked = useMemo(() => (settled ? chosen(held, ids, filter) : NOTHING.picked), [held, ids, filter, settled]);
+  const selected = useMemo(() => nodes.filter((node) => picked.has(node.id)), [nodes, picked]);
+  const toggle = useCallback((id: string, range: boolean) => setHeld((before) => toggled(before, ids, filter, id, range)), [ids, filter, setHeld]);
+  const brush = useCallback((box: readonly string[]) => setHeld((before) => brushed(before, ids, filter, box)), [ids, filter, setHeld]);
+  return (
+    <>
+      {nodes.length === 0 ? (
+        <div className="panel">
+          <Empty title={address.selector || address.presence ? t("nodes.none_match") : t("nodes.none")} />
+        </div>
+      ) : address.view === "picture" ? (
+        <Picture nodes={nodes} group={address.group} colour={address.colour} set={set} chosen={picked} onBrush={brush} />
+      ) : (
+        <Table nodes={nodes} columns={columns} chosen={picked} onToggle={toggle} onAll={(on) => setHeld(on ? { ...NOTHING, all: filter } : NOTHING)} />
+      )}
+      <Bulk nodes={selected} filter={held.all === filter ? listed(address.selector, address.presence) : null} onSelect={(some) => setHeld({ ...NOTHING, picked: new Set(some) })} />
+    </>
+  );
+}
+
+interface PictureProps {
+  nodes: NodeView[];
+  group: string;
+  colour: string;
+  set: (next: Record<string, string>) => void;
+  chosen: ReadonlySet<string>;
+  onBrush: (ids: readonly string[]) => void;
+}
+
+function Picture({ nodes, group, colour, set, chosen, onBrush }: PictureProps) {
   const navigate = useNavigate();
-  const grouping = useGrouping(props.nodes);
+  const grouping = useGrouping(nodes);
   const readable = useMay("exec.read");
-  const results = useLastStates(readable && props.colour === "result");
+  const results = useLastStates(readable && colour === "result");
   return (
     <div className="panel">
       <Fleet
         results={readable ? results : undefined}
-        nodes={props.nodes}
-        group={props.group}
-        colour={props.colour}
+        nodes={nodes}
+        group={group}
+        colour={colour}
         groups={grouping}
-        onGroup={(group) => props.set({ group })}
-        onColour={(colour) => props.set({ colour })}
+        onGroup={(name) => set({ group: name })}
+        onColour={(name) => set({ colour: name })}
         onOpen={(id) => void navigate(`/nodes/${encodeURIComponent(id)}`)}
+        chosen={chosen}
+        onBrush={onBrush}
       />
     </div>
   );
-}
-
-const ROW = 34;
-
-function Table({ nodes }: { nodes: NodeView[] }) {
-  const { t } = useTranslation();
-  const box = useRef<HTMLDivElement>(null);
-  const rows = useVirtualizer({ count: nodes.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 12 });
-  const shown = rows.getVirtualItems();
-  const above = shown[0]?.start ?? 0;
-  const below = rows.getTotalSize() - (shown.at(-1)?.end ?? 0);
-  return (
-    <div className="panel" style={{ padding: "4px 16px" }}>
-      <div ref={box} className="scroll" style={{ maxHeight: "calc(100vh - 190px)", overflowY: "auto" }} tabIndex={0} role="region" aria-label={t("nodes.title")}>
-        <table>
-          <thead>
-            <tr>
-              {["node", "presence", "labels", "load", "tasks", "os", "version", "seen"].map((name) => (
-                <th key={name}>{t(`nodes.column.${name}`)}</th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {above > 0 && <tr aria-hidden="true" style={{ height: above }} />}
-            {shown.map(({ index, key }) => {
-              const node = nodes[index];
-              return node && <Row key={key} node={node} />;
-            })}
-            {below > 0 && <tr aria-hidden="true" style={{ height: below }} />}
-          </tbody>
-        </table>
-      </div>
-    </div>
-  );
-}
-
-const Row = memo(function Row({ node }: { node: NodeView }) {
-  const { t } = useTranslation();
-  const facts = node.facts;
-  const load = typeof facts["load1"] === "number" ? facts["load1"].toFixed(2) : "–";
-  return (
-    <tr style={{ height: ROW }}>
-      <td className="cut">
-        <Link to={`/nodes/${encodeURIComponent(node.id)}`}>{node.id}</Link>
-      </td>
-      <td>
-        <State state={node.revoked ? "revoked" : node.presence} />
-        {node.presence === "online" && node.worker === "down" && <span className="small"> · {t("nodes.worker_down")}</span>}
-      </td>
-      <td className="nowrap">
-        {Object.entries(node.labels)
-          .slice(0, 4)
-          .map(([name, value]) => (
-            <span key={name} className="chip" style={{ marginRight: 4 }} title={`${name}=${value}`}>
-              {name}={value}
-            </span>
-          ))}
-      </td>
-      <td className="mono">{load}</td>
-      <td className="mono">{running(node)}</td>
-      <td className="cut">{text(facts["os"])} {text(facts["os_version"])}</td>
-      <td className="mono">{node.version}</td>
-      <td>
-        <When at={node.last_seen} />
-      </td>
-    </tr>
-  );
-});
-
-function running(node: NodeView): string {
-  const vitals = node.vitals ?? {};
-  return typeof vitals["running"] === "number" ? `${vitals["running"]}+${text(vitals["queued"])}` : "–";
-}
-
-function text(value: unknown): string {
-  return typeof value === "string" || typeof value === "number" ? String(value) : "";
 }
 
 /** What a selector may begin with, offered from what the nodes really have. */

@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { look } from "../kit/states";
-import { cellAt, layout, step } from "./cells";
+import { boxOf, type Box, cellAt, cellsIn, layout, step } from "./cells";
 import { usePaints } from "./paint";
 
 interface Props {
@@ -11,17 +11,27 @@ interface Props {
   tip: (id: string) => string;
   onOpen: (id: string) => void;
   selected?: string | undefined;
+  /** Those that stand out, the others stepping back. */
+  chosen?: ReadonlySet<string> | undefined;
+  /** With it a box can be drawn over cells, and Space gives the one under the cursor. */
+  onBrush?: ((ids: readonly string[]) => void) | undefined;
   label: string;
 }
 
 const LETTERS_FROM = 15;
+/** From here on a press that moves is a box and no click. */
+const DRAG_PIXELS = 5;
+const NOBODY: ReadonlySet<string> = new Set();
 
-export function Cells({ groups, stateOf, tip, onOpen, selected, label }: Props) {
+export function Cells({ groups, stateOf, tip, onOpen, selected, chosen = NOBODY, onBrush, label }: Props) {
   const { t } = useTranslation();
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const [width, setWidth] = useState(0);
   const [over, setOver] = useState<{ id: string; x: number; y: number } | null>(null);
+  const pressed = useRef<{ x: number; y: number } | null>(null);
+  const dragged = useRef(false);
+  const [brush, setBrush] = useState<Box | null>(null);
   const paints = usePaints();
   const found = useMemo(() => layout(groups, Math.max(width, 80)), [groups, width]);
 
@@ -59,13 +69,16 @@ export function Cells({ groups, stateOf, tip, onOpen, selected, label }: Props) 
       pen.font = `700 ${Math.round(found.size * 0.5)}px system-ui, sans-serif`;
       for (const cell of found.cells) {
         const { tone, letter } = look(stateOf(cell.id));
+        const picked = chosen.has(cell.id);
+        pen.globalAlpha = chosen.size > 0 && !picked ? 0.4 : 1;
         pen.fillStyle = paints[tone];
         pen.fillRect(cell.x, cell.y, found.size, found.size);
         if (letters) {
           pen.fillStyle = paints.panel;
           pen.fillText(letter, cell.x + found.size / 2, cell.y + found.size / 2 + 1);
         }
-        if (cell.id === selected || cell.id === over?.id) {
+        pen.globalAlpha = 1;
+        if (picked || cell.id === selected || cell.id === over?.id) {
           pen.strokeStyle = paints.text;
           pen.lineWidth = 2;
           pen.strokeRect(cell.x + 1, cell.y + 1, found.size - 2, found.size - 2);
@@ -73,14 +86,37 @@ export function Cells({ groups, stateOf, tip, onOpen, selected, label }: Props) 
       }
     });
     return () => cancelAnimationFrame(frame);
-  }, [found, stateOf, paints, width, selected, over?.id]);
+  }, [found, stateOf, paints, width, selected, chosen, over?.id]);
 
-  const at = (event: React.MouseEvent) => {
+  const point = (event: React.MouseEvent) => {
     const edge = event.currentTarget.getBoundingClientRect();
-    return cellAt(found, event.clientX - edge.left, event.clientY - edge.top);
+    return { x: event.clientX - edge.left, y: event.clientY - edge.top };
+  };
+  const at = (event: React.MouseEvent) => {
+    const { x, y } = point(event);
+    return cellAt(found, x, y);
+  };
+  const move = (event: React.PointerEvent) => {
+    const from = pressed.current;
+    const box = from && boxOf(from, point(event));
+    if (box && (brush || box.width > DRAG_PIXELS || box.height > DRAG_PIXELS)) {
+      if (!brush) event.currentTarget.setPointerCapture(event.pointerId);
+      dragged.current = true;
+      setOver(null);
+      return setBrush(box);
+    }
+    const cell = at(event);
+    setOver((before) => (before?.id === cell?.id ? before : cell ? { id: cell.id, x: cell.x, y: cell.y } : null));
+  };
+  const letGo = () => {
+    const ids = brush ? cellsIn(found, brush).map((cell) => cell.id) : [];
+    if (ids.length > 0) onBrush?.(ids);
+    pressed.current = null;
+    setBrush(null);
   };
   const press = (event: React.KeyboardEvent) => {
     if (event.key === "Enter" && over) onOpen(over.id);
+    else if (event.key === " " && over && onBrush) onBrush([over.id]);
     else if (event.key === "Escape") setOver(null);
     else {
       const cell = step(found, over?.id ?? selected, event.key);
@@ -90,7 +126,7 @@ export function Cells({ groups, stateOf, tip, onOpen, selected, label }: Props) 
     event.preventDefault();
   };
   return (
-    <div className="picture" ref={box} tabIndex={0} role="group" aria-label={t("kit.cells")} onKeyDown={press} onBlur={() => setOver(null)}>
+    <div className="picture" ref={box} tabIndex={0} role="group" aria-label={t(onBrush ? "kit.cells_selected" : "kit.cells")} onKeyDown={press} onBlur={() => setOver(null)}>
       <span className="hidden" aria-live="polite">
         {over ? tip(over.id) : ""}
       </span>
@@ -99,16 +135,28 @@ export function Cells({ groups, stateOf, tip, onOpen, selected, label }: Props) 
         role="img"
         aria-label={label}
         style={{ height: found.height }}
-        onMouseMove={(event) => {
-          const cell = at(event);
-          setOver((before) => (before?.id === cell?.id ? before : cell ? { id: cell.id, x: cell.x, y: cell.y } : null));
+        onPointerDown={(event) => {
+          dragged.current = false;
+          // A finger scrolls, and opens what it taps.
+          pressed.current = onBrush && event.button === 0 && event.pointerType === "mouse" ? point(event) : null;
+        }}
+        onPointerMove={move}
+        onPointerUp={letGo}
+        onPointerCancel={() => {
+          pressed.current = null;
+          setBrush(null);
         }}
         onMouseLeave={() => setOver(null)}
         onClick={(event) => {
+          // What ends a box is a click too, and opens nothing.
+          if (dragged.current) return;
           const cell = at(event);
-          if (cell) onOpen(cell.id);
+          if (!cell) return;
+          if (onBrush && (event.ctrlKey || event.metaKey || event.shiftKey)) onBrush([cell.id]);
+          else onOpen(cell.id);
         }}
       />
+      {brush && <div className="brush" aria-hidden="true" style={{ left: brush.x, top: brush.y, width: brush.width, height: brush.height }} />}
       {over && (
         <div className="tip" aria-hidden="true" style={{ left: Math.min(over.x, Math.max(0, width - 240)), top: over.y + found.size + 5 }}>
           {tip(over.id)}

@@ -15,6 +15,8 @@ interface Props {
   onGroup: (group: string) => void;
   onColour: (colour: string) => void;
   onOpen: (id: string) => void;
+  chosen?: ReadonlySet<string> | undefined;
+  onBrush?: ((ids: readonly string[]) => void) | undefined;
 }
 
 const NONE = "–";
@@ -34,7 +36,7 @@ export function useGrouping(nodes: readonly NodeView[]): string[] {
   }, [nodes]);
 }
 
-export function Fleet({ results, nodes, group, colour, groups, onGroup, onColour, onOpen }: Props) {
+export function Fleet({ results, nodes, group, colour, groups, onGroup, onColour, onOpen, chosen, onBrush }: Props) {
   const { t } = useTranslation();
   const byId = useMemo(() => new Map(nodes.map((node) => [node.id, node])), [nodes]);
   const parts = useMemo(() => grouped(nodes, group), [nodes, group]);
@@ -79,6 +81,8 @@ export function Fleet({ results, nodes, group, colour, groups, onGroup, onColour
         groups={parts}
         stateOf={stateOf}
         onOpen={onOpen}
+        chosen={chosen}
+        onBrush={onBrush}
         tip={(id) => `${id} · ${t(`state.${stateOf(id)}`)}`}
         label={t("fleet.picture", {
           count: nodes.length,

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { cellAt, layout, step } from "./cells";
+import { boxOf, cellAt, cellsIn, layout, step } from "./cells";
 
 const ids = (count: number) => Array.from({ length: count }, (_, number) => `n${number}`);
 
@@ -24,4 +24,15 @@ it("is walked by the arrow keys", () => {
   expect(step(found, second?.id, "ArrowUp")?.id).toBe("n0");
   expect(step(found, "n0", "x")).toBeUndefined();
   expect(step(found, "n0", "End")?.id).toBe("n99");
+});
+
+it("gives the cells under a box, whichever way it is drawn", () => {
+  const found = layout([["", ids(100)]], 400);
+  const [first, second] = [found.cells[0], found.cells[2]];
+  if (!first || !second) throw new Error("no cells");
+  const corner = { x: second.x + 1, y: second.y + found.size - 1 };
+  expect(cellsIn(found, boxOf({ x: 1, y: 1 }, corner)).map((cell) => cell.id)).toEqual(["n0", "n1", "n2"]);
+  expect(cellsIn(found, boxOf(corner, { x: 1, y: 1 }))).toHaveLength(3);
+  expect(cellsIn(found, boxOf({ x: -5, y: -5 }, { x: 1000, y: 1000 }))).toHaveLength(100);
+  expect(cellsIn(found, boxOf({ x: 900, y: 900 }, { x: 1000, y: 1000 }))).toEqual([]);
 });

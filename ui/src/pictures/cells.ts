@@ -62,6 +62,23 @@ export function cellAt(found: Layout, x: number, y: number): Cell | undefined {
   return found.cells.find((cell) => x >= cell.x && x < cell.x + found.size + GAP && y >= cell.y && y < cell.y + found.size + GAP);
 }
 
+export interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+/** The box between two corners, whichever way it was drawn. */
+export function boxOf(from: { x: number; y: number }, to: { x: number; y: number }): Box {
+  return { x: Math.min(from.x, to.x), y: Math.min(from.y, to.y), width: Math.abs(from.x - to.x), height: Math.abs(from.y - to.y) };
+}
+
+/** The cells a box touches, in their order. */
+export function cellsIn(found: Layout, box: Box): Cell[] {
+  return found.cells.filter((cell) => cell.x < box.x + box.width && cell.x + found.size > box.x && cell.y < box.y + box.height && cell.y + found.size > box.y);
+}
+
 /** Where an arrow key leads: along the row, or to the nearest cell of the next row up or down. */
 export function step(found: Layout, from: string | undefined, key: string): Cell | undefined {
   const { cells } = found;

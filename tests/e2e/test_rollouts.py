@@ -40,13 +40,17 @@ def test_a_rollout_shows_its_stages_before_it_starts_and_goes_on_when_it_is_adva
     start.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("from-the-page")
     expect(page.locator(".lane.good")).to_have_count(1, timeout=30_000)
+    expect(page.locator(".head .primary")).to_have_text("Advance")
     page.get_by_role("button", name="Advance").click()
     expect(page.locator(".lane.good")).to_have_count(2, timeout=30_000)
     expect(page.locator(".head .state")).to_have_text(re.compile("succeeded"))
+    expect(page.locator(".head .primary")).to_have_count(0)
     expect(page.get_by_role("button", name="Pause")).to_be_disabled()
 
 
-def test_a_gate_that_fails_stops_a_rollout_in_sight_and_the_way_back_is_asked_for(site: Site, open_page: Open) -> None:
+def test_a_gate_that_fails_stops_a_rollout_in_sight_and_no_way_leads_around_it(
+    site: Site, open_page: Open, axe: Callable[[Page], list[str]]
+) -> None:
     rollout = begin(
         site,
         "stuck",
@@ -58,8 +62,21 @@ def test_a_gate_that_fails_stops_a_rollout_in_sight_and_the_way_back_is_asked_fo
     page, _ = open_page(site, f"/rollouts/{rollout}")
     expect(page.locator(".lane").first).to_contain_text("gate failed", timeout=30_000)
     expect(page.locator(".head .state")).to_have_text(re.compile("paused"))
+    advance = page.get_by_role("button", name="Advance")
+    expect(advance).to_be_disabled()
+    expect(advance).to_have_attribute("title", re.compile(r"^Stage 1 .* failed: .*There is no way around a gate"))
+    expect(page.locator(".head .primary")).to_have_count(0)
+    page.get_by_role("button", name="Resume").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("gate command 'false'")
+    expect(dialog).to_contain_text("It is judged again")
+    assert axe(page) == []
+    dialog.get_by_role("button", name="Resume").click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".head .state")).to_have_text(re.compile("paused"), timeout=30_000)
+    expect(page.locator(".lane").first).to_contain_text("gate failed")
     page.get_by_role("button", name="Roll back").click()
-    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    dialog.get_by_role("button", name="Roll back").click()
     expect(page.locator(".head .state")).to_have_text(re.compile("rolled back"), timeout=30_000)
     expect(page.get_by_role("heading", name="Back", exact=True)).to_be_visible()
 

@@ -11,16 +11,7 @@ import { CountsBar, State } from "../kit/states";
 import { When, duration } from "../kit/when";
 import { Cells } from "../pictures/Cells";
 import { stageTone } from "./Rollouts";
-
-/** Which verbs a state allows; the server decides again. */
-const ALLOWED: Record<Verb, readonly string[]> = {
-  advance: ["created", "running", "paused"],
-  pause: ["created", "running", "rolling_back"],
-  resume: ["paused"],
-  abort: ["created", "running", "paused"],
-  rollback: ["running", "paused", "failed", "succeeded"],
-};
-const VERBS: readonly Verb[] = ["advance", "pause", "resume", "abort", "rollback"];
+import { steering, VERBS } from "./rollouts/steering";
 
 export function RolloutPage() {
   const { rollout = "" } = useParams();
@@ -34,11 +25,13 @@ function Detail({ rollout, live, again }: { rollout: RolloutJson; live: boolean;
   const [sure, setSure] = useState<Verb | null>(null);
   const why = useRolloutWhy(rollout.rollout, rollout.resource_version);
   const touched = rollout.stages.filter((stage) => stage.started_at).reduce((sum, stage) => sum + stage.nodes.length, 0);
-  const act = (verb: Verb) => (verb === "abort" || verb === "rollback" ? setSure(verb) : steer.mutate(verb));
+  const { primary, refused, failed } = steering(rollout);
+  const gate = failed && { stage: `${failed.index} (${failed.name})`, why: failed.why };
+  const asks = (verb: Verb) => verb === "abort" || verb === "rollback" || (verb === "resume" && gate !== null);
+  const act = (verb: Verb) => (asks(verb) ? setSure(verb) : steer.mutate(verb));
   const not = (verb: Verb) => {
-    if (!ALLOWED[verb].includes(rollout.state)) return t("rollouts.not_now", { state: t(`state.${rollout.state}`) });
-    if (verb === "rollback" && !rollout.can_roll_back) return t("rollouts.no_way_back");
-    return undefined;
+    const why = refused[verb];
+    return why && t(`rollouts.refused.${why}`, { state: t(`state.${rollout.state}`), ...gate });
   };
   return (
     <>
@@ -53,7 +46,7 @@ function Detail({ rollout, live, again }: { rollout: RolloutJson; live: boolean;
             needs="rollout.write"
             not={not(verb)}
             disabled={steer.isPending}
-            className={verb === "advance" ? "primary" : verb === "rollback" || verb === "abort" ? "danger" : ""}
+            className={verb === primary ? "primary" : verb === "rollback" || verb === "abort" ? "danger" : ""}
             onClick={() => act(verb)}
           >
             {t(`rollouts.${verb}`)}
@@ -61,6 +54,7 @@ function Detail({ rollout, live, again }: { rollout: RolloutJson; live: boolean;
         ))}
       </div>
       {steer.error && <Trouble error={steer.error} />}
+      {gate && rollout.state === "paused" && <p className="note warn panel">{t("rollouts.refused.gate_failed", gate)}</p>}
       <section className="panel">
         <p className="mono break">{rollout.change}</p>
         <p className="muted small">
@@ -99,12 +93,14 @@ function Detail({ rollout, live, again }: { rollout: RolloutJson; live: boolean;
         <Confirm
           title={t(`rollouts.${sure}`)}
           action={t(`rollouts.${sure}`)}
-          count={touched}
+          count={sure === "resume" ? 1 : touched}
+          danger={sure !== "resume"}
           busy={steer.isPending}
           onClose={() => setSure(null)}
           onYes={() => steer.mutate(sure, { onSettled: () => setSure(null) })}
         >
-          <p>{t(`rollouts.sure_${sure}`, { count: touched })}</p>
+          {/* It may have passed meanwhile, by somebody else's hand: then there is nothing left to name. */}
+          <p>{t(`rollouts.sure_${sure}`, { count: touched, stage: "", why: "", ...gate })}</p>
         </Confirm>
       )}
     </>

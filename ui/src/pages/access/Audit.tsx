@@ -7,7 +7,8 @@ import { useAddress } from "../../kit/address";
 import { When } from "../../kit/when";
 
 const FIELDS = ["actor", "action", "node"] as const;
-const OUTCOMES = ["ok", "denied", "unauthenticated", "failed"];
+/** Every word there is (server/application/audit/queries.py). */
+const OUTCOMES = ["ok", "failed", "denied", "unauthenticated", "asked"];
 
 export function Audit() {
   const { t } = useTranslation();
@@ -31,7 +32,9 @@ export function Audit() {
         <select value={address.outcome} onChange={(event) => set({ outcome: event.target.value })} aria-label={t("access.audit.outcome")}>
           <option value="">{t("access.audit.any_outcome")}</option>
           {OUTCOMES.map((outcome) => (
-            <option key={outcome}>{outcome}</option>
+            <option key={outcome} value={outcome}>
+              {t(`access.outcome.${outcome}`)}
+            </option>
           ))}
         </select>
         <span className="grow" />
@@ -68,7 +71,9 @@ export function Audit() {
                       <td className="cut small" title={entry.target}>
                         {entry.target.replace(/^\/api\/v1/, "")}
                       </td>
-                      <td className={entry.outcome === "ok" ? "muted" : ""}>{entry.outcome}</td>
+                      <td className={entry.outcome === "ok" ? "muted" : ""} title={entry.outcome}>
+                        {t(`access.outcome.${entry.outcome}`, { defaultValue: entry.outcome })}
+                      </td>
                       <td className="muted mono small">{entry.address}</td>
                       <td className="small">
                         {Object.keys(entry.details).length > 0 && (

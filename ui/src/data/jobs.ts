@@ -37,6 +37,31 @@ export function useJobs(filter: JobFilter) {
   });
 }
 
+/** Two pages, the most the server gives at once: what a fleet does in a day, or the newest of it. */
+export const DAY_MOST = 1000;
+const DAY_PAGE = 500;
+
+/** The newest jobs of the last day; `more`: there were others before them. */
+export function useDay(wanted: boolean) {
+  return useQuery({
+    queryKey: ["jobs", "list", "day"],
+    queryFn: async ({ signal }) => {
+      const { since } = asked({ back: "1d" });
+      const jobs: JobView[] = [];
+      let cursor: string | null = null;
+      do {
+        const found: { data: JobView[]; next: string | null } = await page<JobView[]>("GET", `/jobs${query({ limit: DAY_PAGE, since, cursor })}`, { signal });
+        jobs.push(...found.data);
+        cursor = found.next;
+      } while (cursor !== null && jobs.length < DAY_MOST);
+      return { jobs, more: cursor !== null };
+    },
+    enabled: wanted,
+    staleTime: 10_000,
+    refetchInterval: 60_000,
+  });
+}
+
 /** Jobs whose output holds `text`. A page is about two seconds of the server's looking; it may hold nothing and still go on. */
 export function useOutputSearch(text: string, filter: JobFilter) {
   return useInfiniteQuery({

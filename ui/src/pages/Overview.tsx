@@ -12,6 +12,7 @@ import { useAddress } from "../kit/address";
 import { CountsBar, State } from "../kit/states";
 import { useNow, When } from "../kit/when";
 import { Fleet, useGrouping } from "../pictures/Fleet";
+import { Day } from "./overview/Day";
 import { FirstNode } from "./overview/FirstNode";
 
 const SHOWN = 6;
@@ -30,21 +31,24 @@ export function Overview() {
         <span className={live ? "live" : "live off"}>{live ? t("kit.live") : t("kit.reconnecting")}</span>
       </div>
       <Asked query={nodes}>
-        {(found) =>
-          found.length === 0 ? (
-            <FirstNode />
-          ) : (
-            <>
-              <Picture nodes={found} />
-              <div className="columns wide">
-                <Jobs which="open" />
-                <Jobs which="failed" />
-                <Rollouts />
-                <Changes />
-              </div>
-            </>
-          )
-        }
+        {(found) => (
+          <>
+            {/* Enrolled is not started: how to begin stays until somebody was there. */}
+            {found.every((node) => node.presence === "unknown") && <FirstNode nodes={found} />}
+            {found.length > 0 && (
+              <>
+                <Picture nodes={found} />
+                <Day />
+                <div className="columns wide">
+                  <Jobs which="open" />
+                  <Jobs which="failed" />
+                  <Rollouts />
+                  <Changes />
+                </div>
+              </>
+            )}
+          </>
+        )}
       </Asked>
     </>
   );
@@ -57,16 +61,18 @@ function Picture({ nodes }: { nodes: NonNullable<ReturnType<typeof useNodes>["da
   const groups = useGrouping(nodes);
   const readable = useMay("exec.read");
   const results = useLastStates(readable && address.colour === "result");
-  const online = nodes.filter((node) => node.presence === "online").length;
+  const count = (presence: string) => nodes.filter((node) => node.presence === presence).length;
   const down = nodes.filter((node) => node.presence === "online" && node.worker === "down").length;
   const running = nodes.reduce((sum, node) => sum + Number(node.vitals?.["running"] ?? 0), 0);
+  // Each number is the length of the list it leads to, or of what stands in it.
   const figures: [string, number, string][] = [
     ["nodes", nodes.length, "/nodes"],
-    ["online", online, "/nodes?presence=online"],
-    ["offline", nodes.length - online, "/nodes?presence=offline"],
+    ["online", count("online"), "/nodes?presence=online"],
+    ["offline", count("offline"), "/nodes?presence=offline"],
     ["running", running, "/jobs?state=open"],
   ];
-  if (down > 0) figures.push(["worker_down", down, "/nodes"]);
+  if (count("unknown") > 0) figures.splice(3, 0, ["unknown", count("unknown"), "/nodes?presence=unknown"]);
+  if (down > 0) figures.push(["worker_down", down, "/nodes?presence=worker_down"]);
   return (
     <section className="panel">
       <div className="figures">
@@ -187,7 +193,7 @@ function Changes() {
                 <td className="cut">
                   <b>{entry.actor}</b> <span className="mono small" title={entry.target}>{entry.action}</span>
                 </td>
-                <td>{entry.outcome !== "ok" && <span className="muted">{entry.outcome}</span>}</td>
+                <td className="nowrap">{entry.outcome !== "ok" && <span className="muted">{t(`access.outcome.${entry.outcome}`, { defaultValue: entry.outcome })}</span>}</td>
                 <td className="right">
                   <When at={entry.at} />
                 </td>

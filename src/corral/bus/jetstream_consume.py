@@ -41,6 +41,11 @@ def consumer_sequence(ack: str) -> int:
     return int(_field(ack, 2))
 
 
+def stored_at(ack: str) -> float:
+    """When the engine stored it, in seconds since the epoch."""
+    return int(_field(ack, 3)) / NANOSECONDS
+
+
 def _field(ack: str, after_delivered: int) -> str:
     parts = ack.split(".")
     delivered = 4 if len(parts) == 9 else 6
@@ -164,4 +169,5 @@ def as_message(message: Msg) -> BusMessage:
         headers=message.headers or {},
         sequence=stream_sequence(message.reply),
         ack=message.reply,
+        at=stored_at(message.reply),
     )

@@ -30,7 +30,7 @@ class NotFoundOnBus(BusError):
 class BusMessage:
     """One message of a stream. `sequence` is the stream's; `ack` is opaque, given back to Batches.ack.
 
-    `at` is when it was stored, in seconds since the epoch; 0.0 where the way it came does not say.
+    `at` is when it was stored, in seconds since the epoch.
     """
 
     subject: str

@@ -41,7 +41,7 @@ class JobChanged:
 class Output:
     """Bytes of one stream of one attempt, in order. `missing` bytes before them were dropped by the cap.
 
-    `at` is when the server stored them, in seconds since the epoch; 0.0 for what is followed live.
+    `at` is when the server stored them, in seconds since the epoch; 0.0 where the log does not say.
     """
 
     node: str

@@ -228,6 +228,18 @@ async def test_following_gives_what_is_stored_and_then_what_comes(rig: Any) -> N
     await follow.aclose()
 
 
+async def test_what_is_followed_says_when_it_was_stored_as_what_is_read_does(rig: Any) -> None:
+    await rig.join("web-1")
+    await rig.send("web-1", subjects.output("web-1", "J1", 1), b"one")
+    (read,) = await rig.bus.streams.read(subjects.OUTPUT, subjects.output_filter("J1"))
+    follow = rig.bus.streams.follow(subjects.OUTPUT, subjects.output_filter("J1"), from_sequence=1)
+    async with asyncio.timeout(5):
+        followed = await anext(follow)
+    await follow.aclose()
+    assert read.at > 0
+    assert followed.at == pytest.approx(read.at, abs=0.001)
+
+
 async def test_following_survives_the_engine_without_gap_or_duplicate(rig: Any) -> None:
     await rig.join("web-1")
     subject = subjects.output("web-1", "J1", 1)

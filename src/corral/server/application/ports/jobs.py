@@ -269,7 +269,7 @@ class Down(Protocol):
 class OutputChunk:
     """A byte range of one stream of one attempt. `sequence` orders chunks of all nodes and resumes a follower.
 
-    `at` is when it was stored, in seconds since the epoch; 0.0 where the log does not say (of what is followed live).
+    `at` is when it was stored, in seconds since the epoch; 0.0 where the log does not say.
     """
 
     sequence: int

@@ -31,7 +31,7 @@ class TasksEvent(msgspec.Struct, kw_only=True):
 class OutputEvent(msgspec.Struct, kw_only=True):
     """`data` is base64; `skipped` bytes before `offset` were left out by the node (beyond the cap).
 
-    `at` is when the server stored it, in seconds since the epoch; 0 for what is followed live.
+    `at` is when the server stored it, in seconds since the epoch; 0 where the log does not say.
     """
 
     node: str

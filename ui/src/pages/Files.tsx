@@ -9,8 +9,10 @@ import { Upload } from "./files/Upload";
 
 export function Files() {
   const { t } = useTranslation();
-  const [address, set] = useAddress({ path: "", filter: "" });
+  const [address, set] = useAddress({ path: "", filter: "", from: "", to: "" });
   const artifacts = useArtifacts();
+  // What is compared belongs to one artifact.
+  const show = (path: string) => set({ path, from: "", to: "" });
   return (
     <>
       <div className="head">
@@ -23,7 +25,7 @@ export function Files() {
           data-filter="true"
         />
       </div>
-      <Upload path={address.path} onDone={(path) => set({ path })} />
+      <Upload path={address.path} onDone={show} />
       <Asked query={artifacts}>
         {(data) => {
           const all = data.pages.flatMap((one) => one.data);
@@ -50,7 +52,7 @@ export function Files() {
                     {rows.map((one) => (
                       <tr key={one.source_path} aria-current={one.source_path === address.path}>
                         <td className="cut">
-                          <button className="link mono" onClick={() => set({ path: one.source_path })}>
+                          <button className="link mono" onClick={() => show(one.source_path)}>
                             {one.source_path}
                           </button>
                         </td>

@@ -20,13 +20,15 @@ export function Where({ path, newest }: { path: string; newest: number }) {
       {groups.length === 0 ? (
         <p className="muted">{found.isPending ? t("kit.loading") : t("files.nowhere")}</p>
       ) : (
-        <table>
-          <tbody>
-            {groups.map((group) => (
-              <Row key={`${group.revision} ${group.dest}`} group={group} newest={newest} />
-            ))}
-          </tbody>
-        </table>
+        <div className="scroll">
+          <table>
+            <tbody>
+              {groups.map((group) => (
+                <Row key={`${group.revision} ${group.dest}`} group={group} newest={newest} />
+              ))}
+            </tbody>
+          </table>
+        </div>
       )}
     </section>
   );
@@ -42,7 +44,9 @@ function Row({ group, newest }: { group: Group; newest: number }) {
       <td className="nowrap">
         <b>{group.revision}</b> {group.revision < newest && <span className="note warn small">{t("files.behind")}</span>}
       </td>
-      <td className="mono break">{group.dest}</td>
+      <td className="mono break" style={{ minWidth: "14ch" }}>
+        {group.dest}
+      </td>
       <td className="nowrap">{t("files.on_nodes", { count: group.nodes.length })}</td>
       <td>
         {shown.map((node) => (

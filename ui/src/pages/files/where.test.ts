@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { together } from "./where";
+import { placesOf, targetOf, together } from "./where";
 
 const at = (node: string, revision: number, dest: string, second: number) => ({
   node,
@@ -22,4 +22,17 @@ describe("where revisions are", () => {
     expect(found[1]?.newest).toBe("2026-11-21T12:00:04.000Z");
   });
   it("is empty when it is nowhere", () => expect(together([])).toEqual([]));
+});
+
+describe("where a revision would go", () => {
+  it("is where any revision is now, the path with the most nodes first", () => {
+    expect(placesOf([at("n1", 2, "/a", 1), at("n1", 2, "/b", 1), at("n2", 3, "/b", 5)])).toEqual([
+      { dest: "/b", nodes: ["n1", "n2"] },
+      { dest: "/a", nodes: ["n1"] },
+    ]);
+  });
+  it("names the nodes, as long as a selector can", () => {
+    expect(targetOf(["n2", "n1"])).toBe("n1,n2");
+    expect(targetOf(Array.from({ length: 1000 }, (_, at) => `node-${at}`))).toBe("");
+  });
 });

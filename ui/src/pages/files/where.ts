@@ -20,3 +20,28 @@ export function together(placements: readonly PlacementView[]): Group[] {
   }
   return [...groups.values()].sort((a, b) => b.revision - a.revision || a.dest.localeCompare(b.dest));
 }
+
+export interface Place {
+  dest: string;
+  nodes: string[];
+}
+
+/** Each path at which any revision is, with its nodes; the one with the most of them first. */
+export function placesOf(placements: readonly PlacementView[]): Place[] {
+  const places = new Map<string, Place>();
+  for (const { node, dest } of placements) {
+    const place = places.get(dest) ?? { dest, nodes: [] };
+    place.nodes.push(node);
+    places.set(dest, place);
+  }
+  return [...places.values()].sort((a, b) => b.nodes.length - a.nodes.length || a.dest.localeCompare(b.dest));
+}
+
+/** A selector takes so many bytes (corral.domain.selector); names are ASCII. */
+const SELECTOR_MOST = 4096;
+
+/** The nodes by name; empty when that is longer than a selector may be. */
+export function targetOf(nodes: readonly string[]): string {
+  const text = [...nodes].sort().join(",");
+  return text.length > SELECTOR_MOST ? "" : text;
+}

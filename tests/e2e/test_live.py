@@ -74,6 +74,31 @@ def test_a_broken_line_is_taken_up_where_it_was(site: Site, open_page: Open) -> 
     line.close()
 
 
+def test_a_log_is_narrowed_to_what_is_searched_and_jumped_to_a_time(site: Site, open_page: Open) -> None:
+    shell = "seq 1 900; sleep 2.2; echo late; seq 901 1800"
+    job = site.run("node-1", shell)
+    page, _ = open_page(site, f"/jobs/{job}?node=node-1")
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("1800")
+    assert log.locator(".log-row").count() < 200
+    jump = page.get_by_label("Jump to a time")
+    jump.fill("+2")
+    jump.press("Enter")
+    expect(log).to_contain_text("late")
+    expect(log).not_to_contain_text("1800")
+    jump.fill("tomorrow")
+    jump.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("“tomorrow” is no time")
+    page.get_by_label("Search in this log").fill("99")
+    page.get_by_role("button", name="Only matches").click()
+    page.get_by_role("button", name="Times").click()
+    rows = log.locator(".log-row")
+    expect(rows).to_have_count(27)
+    assert rows.first.text_content() == "99"
+    page.get_by_role("button", name="Only matches").click()
+    expect(rows).not_to_have_count(27)
+
+
 @pytest.mark.slow
 def test_a_flood_of_output_is_kept_up_with_in_bounded_memory(site: Site, open_page: Open) -> None:
     line = "the quick brown fox jumps over the lazy dog"

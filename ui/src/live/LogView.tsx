@@ -1,16 +1,17 @@
-// The output of one node: a window of rows over however many there are, searched, followed, wrapped, downloaded.
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useMemo, useRef, useState } from "react";
+// The output of one node: searched, or only the lines with what is searched; jumped to a time; followed, wrapped, downloaded.
+import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { TaskView } from "../api/types";
 import { State } from "../kit/states";
 import { duration } from "../kit/when";
+import { clockOf, momentOf } from "../text/moment";
 import type { JobOutput, Row } from "../text/output";
+import { firstAfter } from "../text/replay";
 import { plain, PLAIN, startStyles } from "../text/sgr";
+import { Rows } from "./Rows";
 import { RowText } from "./RowText";
 import { Why } from "./Why";
 
-const ROW_PIXELS = 18;
 const NONE: Row[] = [];
 
 interface Props {
@@ -23,57 +24,34 @@ interface Props {
 
 export function LogView({ job, task, output, version, onClose }: Props) {
   const { t } = useTranslation();
-  const box = useRef<HTMLDivElement>(null);
   const [follow, setFollow] = useState(true);
   const [wrap, setWrap] = useState(true);
+  const [times, setTimes] = useState(false);
+  const [only, setOnly] = useState(false);
   const [text, setText] = useState("");
   const [hit, setHit] = useState(0);
+  const [look, setLook] = useState({ index: 0, turn: 0 });
   const node = output.nodes.get(task.node);
   const rows = useMemo(() => node?.rows.slice() ?? NONE, [node, version]);
   const starts = useMemo(() => startStyles(rows), [rows]);
   const find = text.trim().toLowerCase();
-  const hits = useMemo(() => {
-    if (find === "") return [];
-    const found: number[] = [];
-    rows.forEach((row, index) => {
-      if (row.stream !== "note" && plain(row.text).toLowerCase().includes(find)) found.push(index);
-    });
-    return found;
-  }, [rows, find]);
-  const view = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => box.current,
-    estimateSize: () => ROW_PIXELS,
-    overscan: 20,
-    measureElement: (element) => element.getBoundingClientRect().height,
-  });
-  useEffect(() => {
-    if (follow && rows.length > 0) view.scrollToIndex(rows.length - 1, { align: "end" });
-  }, [rows.length, version, follow, view]);
-  useEffect(() => view.measure(), [wrap, view]);
+  const hits = useMemo(() => matching(rows, find), [rows, find]);
+  const narrow = only && find !== "";
+  const count = narrow ? hits.length : rows.length;
+  const rowOf = (index: number) => (narrow ? (hits[index] ?? 0) : index);
+  const bring = (index: number) => {
+    setFollow(false);
+    setLook((before) => ({ index, turn: before.turn + 1 }));
+  };
   const goTo = (next: number) => {
     if (hits.length === 0) return;
     const index = (next + hits.length) % hits.length;
-    setFollow(false);
     setHit(index);
-    view.scrollToIndex(hits[index] ?? 0, { align: "center" });
+    bring(narrow ? index : (hits[index] ?? 0));
   };
-  const raw = (stream: string) => `/api/v1/jobs/${encodeURIComponent(job)}/output/raw?node=${encodeURIComponent(task.node)}&stream=${stream}`;
-  const took = task.started_at && task.finished_at ? (Date.parse(task.finished_at) - Date.parse(task.started_at)) / 1000 : null;
   return (
     <section className="panel log" aria-label={t("live.output_of", { node: task.node })}>
-      <div className="row">
-        <strong className="mono break">{task.node}</strong>
-        <State state={task.state} />
-        {task.exit_code !== null && <span className="muted">{t("live.exit", { code: task.exit_code })}</span>}
-        {task.attempt > 1 && <span className="muted">{t("live.attempt", { count: task.attempt })}</span>}
-        {took !== null && <span className="muted">{duration(took)}</span>}
-        {task.unreachable && <span className="ink-warn">{t("live.unreachable")}</span>}
-        <span className="grow" />
-        <button className="plain" onClick={onClose} aria-label={t("kit.close")}>
-          {"✕"}
-        </button>
-      </div>
+      <LogHead task={task} onClose={onClose} />
       <div className="row">
         <input
           type="search"
@@ -89,7 +67,20 @@ export function LogView({ job, task, output, version, onClose }: Props) {
             if (event.key === "Enter") goTo(hit + (event.shiftKey ? -1 : find === "" ? 0 : 1));
           }}
         />
+        <button aria-pressed={only} title={t("live.only_hits_what")} onClick={() => setOnly(!only)}>
+          {t("live.only_hits")}
+        </button>
         {find !== "" && <span className="muted small" role="status">{hits.length === 0 ? t("live.no_hits") : t("live.hit_of", { at: hit + 1, count: hits.length })}</span>}
+        <JumpToTime
+          from={rows.find((row) => row.at > 0)?.at ?? 0}
+          onTime={(at) => {
+            setTimes(true);
+            bring(Math.min(count - 1, firstAfter(count, (index) => (rows[rowOf(index)]?.at ?? 0) >= at)));
+          }}
+        />
+        <button aria-pressed={times} onClick={() => setTimes(!times)}>
+          {t("live.times")}
+        </button>
         <button aria-pressed={follow} onClick={() => setFollow(!follow)}>
           {t("live.follow")}
         </button>
@@ -97,47 +88,120 @@ export function LogView({ job, task, output, version, onClose }: Props) {
           {t("live.wrap")}
         </button>
         <span className="grow" />
-        <a className="button" href={raw("stdout")} download>
-          {t("live.download")}
-        </a>
-        {task.stderr_bytes > 0 && (
-          <a className="button" href={raw("stderr")} download>
-            {t("live.download_stderr")}
-          </a>
-        )}
+        <Downloads job={job} task={task} />
       </div>
       {(node?.dropped ?? 0) > 0 && <p className="muted small">{t("live.dropped", { count: node?.dropped ?? 0 })}</p>}
-      <div
-        ref={box}
-        className={wrap ? "rows wrap" : "rows"}
-        tabIndex={0}
-        role="log"
-        aria-live="off"
-        aria-label={t("live.output_of", { node: task.node })}
-        onWheel={(event) => event.deltaY < 0 && setFollow(false)}
-        onKeyDown={(event) => ["ArrowUp", "PageUp", "Home"].includes(event.key) && setFollow(false)}
+      <Rows
+        count={count}
+        label={t("live.output_of", { node: task.node })}
+        wrap={wrap}
+        follow={follow}
+        onLeave={() => setFollow(false)}
+        look={look}
+        kind={`${narrow ? find : ""} ${times}`}
+        version={version}
+        draw={(index) => {
+          const at = rowOf(index);
+          const row = rows[at];
+          if (row === undefined) return null;
+          const found = find !== "" && hits[hit] === at;
+          return {
+            className: `row-${row.stream}${row.more ? " more" : ""}${found ? " hit" : ""}`,
+            inside: (
+              <>
+                {times && <span className="prefix">{row.at > 0 && !row.more ? clockOf(row.at) : ""}</span>}
+                <RowText row={row} start={starts[at] ?? PLAIN} find={find} />
+              </>
+            ),
+          };
+        }}
       >
-        {rows.length === 0 && <p className="muted">{t(["queued", "delivered", "running"].includes(task.state) ? "live.nothing_yet" : "live.nothing")}</p>}
-        <div style={{ height: view.getTotalSize(), position: "relative" }}>
-          {view.getVirtualItems().map((item) => {
-            const row = rows[item.index];
-            if (row === undefined) return null;
-            const found = find !== "" && hits[hit] === item.index;
-            return (
-              <div
-                key={item.key}
-                ref={wrap ? view.measureElement : undefined}
-                data-index={item.index}
-                className={`log-row row-${row.stream}${row.more ? " more" : ""}${found ? " hit" : ""}`}
-                style={{ transform: `translateY(${item.start}px)` }}
-              >
-                <RowText row={row} start={starts[item.index] ?? PLAIN} find={find} />
-              </div>
-            );
-          })}
-        </div>
-      </div>
+        <p className="muted">{t(narrow ? "live.no_hits" : ["queued", "delivered", "running"].includes(task.state) ? "live.nothing_yet" : "live.nothing")}</p>
+      </Rows>
       <Why job={job} task={task} />
     </section>
+  );
+}
+
+function matching(rows: readonly Row[], find: string): number[] {
+  if (find === "") return [];
+  const found: number[] = [];
+  rows.forEach((row, index) => {
+    if (row.stream !== "note" && plain(row.text).toLowerCase().includes(find)) found.push(index);
+  });
+  return found;
+}
+
+function LogHead({ task, onClose }: { task: TaskView; onClose: () => void }) {
+  const { t } = useTranslation();
+  const took = task.started_at && task.finished_at ? (Date.parse(task.finished_at) - Date.parse(task.started_at)) / 1000 : null;
+  return (
+    <div className="row">
+      <strong className="mono break">{task.node}</strong>
+      <State state={task.state} />
+      {task.exit_code !== null && <span className="muted">{t("live.exit", { code: task.exit_code })}</span>}
+      {task.attempt > 1 && <span className="muted">{t("live.attempt", { count: task.attempt })}</span>}
+      {took !== null && <span className="muted">{duration(took)}</span>}
+      {task.unreachable && <span className="ink-warn">{t("live.unreachable")}</span>}
+      <span className="grow" />
+      <button className="plain" onClick={onClose} aria-label={t("kit.close")}>
+        {"✕"}
+      </button>
+    </div>
+  );
+}
+
+function JumpToTime({ from, onTime }: { from: number; onTime: (at: number) => void }) {
+  const { t } = useTranslation();
+  const [text, setText] = useState("");
+  const [wrong, setWrong] = useState(false);
+  return (
+    <form
+      className="row"
+      onSubmit={(event) => {
+        event.preventDefault();
+        const at = momentOf(text, from);
+        setWrong(at === null);
+        if (at !== null) onTime(at);
+      }}
+    >
+      <input
+        className="mono"
+        size={13}
+        value={text}
+        disabled={from === 0}
+        placeholder={t("live.jump_example")}
+        aria-label={t("live.jump")}
+        title={t("live.jump_what")}
+        aria-invalid={wrong}
+        autoComplete="off"
+        onChange={(event) => {
+          setText(event.target.value);
+          setWrong(false);
+        }}
+      />
+      {wrong && (
+        <span className="ink-bad small" role="alert">
+          {t("live.jump_wrong", { value: text })}
+        </span>
+      )}
+    </form>
+  );
+}
+
+function Downloads({ job, task }: { job: string; task: TaskView }) {
+  const { t } = useTranslation();
+  const raw = (stream: string) => `/api/v1/jobs/${encodeURIComponent(job)}/output/raw?node=${encodeURIComponent(task.node)}&stream=${stream}`;
+  return (
+    <>
+      <a className="button" href={raw("stdout")} download>
+        {t("live.download")}
+      </a>
+      {task.stderr_bytes > 0 && (
+        <a className="button" href={raw("stderr")} download>
+          {t("live.download_stderr")}
+        </a>
+      )}
+    </>
   );
 }

@@ -30,7 +30,11 @@ export function Timeline({ job, tasks, onNode }: { job: JobView; tasks: readonly
           })}
         </div>
       </div>
-      {drawn.p95 !== null && <p className="small muted">{t("live.p95", { time: duration((drawn.p95 / 100) * drawn.total) })}</p>}
+      {drawn.p95 !== null && (
+        <p className="small muted about">
+          <i aria-hidden="true" /> {t("live.p95", { time: duration((drawn.p95 / 100) * drawn.total) })} {drawn.late > 0 && t("live.late", { count: drawn.late })}
+        </p>
+      )}
     </div>
   );
 }

@@ -17,3 +17,16 @@ it("lets bars of running nodes grow until now", () => {
   const job = { state: "open", created_at: at(0), finished_at: null } as JobView;
   expect(bars(job, [task("a", 0, null)], Date.parse(at(30))).rows[0]?.seconds).toBe(30);
 });
+
+it("marks where 95 % of all nodes were done, and counts those that took longer", () => {
+  const job = { state: "succeeded", created_at: at(0), finished_at: at(100) } as JobView;
+  const many = Array.from({ length: 40 }, (_, number) => task(`n${number}`, 0, number < 38 ? 10 : 100));
+  const drawn = bars(job, many, Date.parse(at(100)));
+  expect([drawn.p95, drawn.late]).toEqual([10, 2]);
+});
+
+it("says nothing of 95 % before so many have ended", () => {
+  const job = { state: "open", created_at: at(0), finished_at: null } as JobView;
+  const begun = Array.from({ length: 40 }, (_, number) => task(`n${number}`, 0, number < 6 ? 1 : null));
+  expect(bars(job, begun, Date.parse(at(5))).p95).toBeNull();
+});

@@ -14,7 +14,10 @@ export interface Bars {
   rows: Bar[];
   /** Seconds from the job's creation to its end, or to now. */
   total: number;
+  /** Where 95 % of all tasks had ended; null before that many have. */
   p95: number | null;
+  /** How many ended later, or have not ended. */
+  late: number;
 }
 
 export function bars(job: JobView, tasks: readonly TaskView[], now: number): Bars {
@@ -37,7 +40,8 @@ export function bars(job: JobView, tasks: readonly TaskView[], now: number): Bar
     };
   });
   const ends = rows.filter((row) => row.task.finished_at !== null).map((row) => row.ended).sort((a, b) => a - b);
-  const p95 = ends.length < 5 ? null : (ends[Math.ceil(ends.length * 0.95) - 1] ?? null);
+  const p95 = rows.length < 5 ? null : (ends[Math.ceil(rows.length * 0.95) - 1] ?? null);
+  const late = p95 === null ? 0 : rows.length - ends.filter((end) => end <= p95).length;
   rows.sort((a, b) => b.ended - a.ended || (a.task.node < b.task.node ? -1 : 1));
-  return { rows, total: total / 1000, p95 };
+  return { rows, total: total / 1000, p95, late };
 }

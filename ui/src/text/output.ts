@@ -6,12 +6,12 @@ import { Assembler, Digest } from "./assembler";
 
 const KEPT_MOST = 1 << 20;
 const KEPT_LEAST = 16 << 10;
-const ALL_KEPT = 48 << 20;
+export const ALL_KEPT = 48 << 20;
 /** A line longer than this is shown in parts, so that one line of a megabyte costs no more than a thousand short ones. */
 export const ROW_CHARACTERS = 2_000;
 
 /** What an empty row costs, in characters: many short lines are bounded as well as few long ones. */
-const ROW_COST = 64;
+export const ROW_COST = 64;
 
 export type StreamName = "stdout" | "stderr" | "note";
 
@@ -20,6 +20,8 @@ export interface Row {
   text: string;
   /** Goes on from the row before: the same line. */
   more: boolean;
+  /** When its first bytes were stored, in seconds since the epoch; 0 where nobody says. */
+  at: number;
 }
 
 export interface Chunk {
@@ -29,6 +31,7 @@ export interface Chunk {
   offset: number;
   data: string;
   skipped: number;
+  at?: number;
 }
 
 interface Stream {
@@ -48,10 +51,12 @@ export class NodeOutput {
   version = 0;
   private streams = new Map<string, Stream>();
   private open: StreamName | null = null;
+  private at = 0;
 
   feed(chunk: Chunk, keep: number): void {
     if (chunk.attempt < this.attempt) return;
     if (chunk.attempt > this.attempt) this.restart(chunk.attempt);
+    this.at = chunk.at ?? 0;
     const stream = this.stream(chunk.stream);
     for (const part of stream.assembler.feed(chunk.offset, decode(chunk.data), chunk.skipped)) {
       if ("bytes" in part) {
@@ -105,7 +110,7 @@ export class NodeOutput {
   }
 
   private gap(bytes: number, dropped: boolean): void {
-    this.rows.push({ stream: "note", text: `${dropped ? "left-out" : "missing"}:${bytes}`, more: false });
+    this.rows.push({ stream: "note", text: `${dropped ? "left-out" : "missing"}:${bytes}`, more: false, at: this.at });
     this.open = null;
   }
 
@@ -130,7 +135,7 @@ export class NodeOutput {
           this.kept += part.length;
         } else {
           const part = whole.slice(from, from + ROW_CHARACTERS);
-          this.rows.push({ stream, text: part, more });
+          this.rows.push({ stream, text: part, more, at: this.at });
           from += part.length;
           this.kept += part.length + ROW_COST;
         }

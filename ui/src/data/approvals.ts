@@ -44,3 +44,23 @@ export function useSetApprovalRule() {
 export function useDeleteApprovalRule() {
   return useWrite([["approval-rules"]], (name: string) => call<unknown>("DELETE", `/approval-rules/${encodeURIComponent(name)}`));
 }
+
+/** The pending approval of one job, looked for among all that wait. */
+export function useApprovalOf(job: string, wanted: boolean) {
+  return useQuery({
+    queryKey: ["approvals", "of", job],
+    queryFn: async ({ signal }) => {
+      let cursor: string | null = null;
+      do {
+        const asked = query({ states: "pending", limit: 200, cursor });
+        const one: { data: ApprovalView[]; next: string | null } = await page<ApprovalView[]>("GET", `/approvals${asked}`, { signal });
+        const found = one.data.find((approval) => approval.job === job);
+        if (found !== undefined) return found;
+        cursor = one.next;
+      } while (cursor !== null);
+      return null;
+    },
+    enabled: wanted,
+    retry: false,
+  });
+}

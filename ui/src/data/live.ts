@@ -1,5 +1,5 @@
 // One job followed live: its snapshot, tasks and output as they come. Resumed by Last-Event-ID; redrawn at most five times a second.
-import { useEffect, useMemo, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useRef, useSyncExternalStore } from "react";
 import { listen } from "../api/sse";
 import type { JobView, TaskView } from "../api/types";
 import { JobOutput, type Chunk } from "../text/output";
@@ -25,7 +25,13 @@ export class LiveJob {
   constructor(
     private readonly id: string,
     private readonly withOutput: boolean,
-  ) {}
+    before: LiveState | null = null,
+  ) {
+    if (before !== null) {
+      this.state = this.next = { ...before, version: before.version + 1, line: "waiting" };
+      this.tasks = new Map(before.tasks.map((task) => [task.node, task]));
+    }
+  }
 
   start(): () => void {
     return listen(`/jobs/${encodeURIComponent(this.id)}/events${this.withOutput ? "?output=1" : ""}`, {
@@ -75,8 +81,16 @@ const EMPTY: readonly TaskView[] = Object.freeze([]);
 
 /** `again` is raised to follow anew, as after a retry: an ended stream stays ended. */
 export function useLiveJob(id: string, withOutput: boolean, again: number) {
-  const live = useMemo(() => ({ job: new LiveJob(id, withOutput), again }), [id, withOutput, again]).job;
-  useEffect(() => live.start(), [live]);
+  const last = useRef<{ id: string; live: LiveJob } | null>(null);
+  const live = useMemo(() => {
+    // What is known of the same job stands until the new stream says it anew.
+    const before = last.current?.id === id ? last.current.live.read() : null;
+    return { job: new LiveJob(id, withOutput, before), again };
+  }, [id, withOutput, again]).job;
+  useEffect(() => {
+    last.current = { id, live };
+    return live.start();
+  }, [id, live]);
   const state = useSyncExternalStore(live.subscribe, live.read);
   return { ...state, output: live.output };
 }

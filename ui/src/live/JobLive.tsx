@@ -15,7 +15,9 @@ import { duration, useNow, When } from "../kit/when";
 import { Cells } from "../pictures/Cells";
 import { jobLine } from "../text/cli";
 import { Groups } from "./Groups";
+import { Held, isHeld } from "./Held";
 import { LogView } from "./LogView";
+import { Replay } from "./Replay";
 import { Timeline } from "./Timeline";
 
 const OPEN = ["queued", "delivered", "running"];
@@ -24,8 +26,10 @@ export function JobLive({ id }: { id: string }) {
   const { t } = useTranslation();
   const [again, setAgain] = useState(0);
   const mayRead = useMay("output.read");
-  const live = useLiveJob(id, mayRead, again);
   const [address, set] = useAddress({ node: "", show: "output", state: "" });
+  const replaying = address.show === "replay";
+  // A replay reads the stored output, with its times: the page holds it once.
+  const live = useLiveJob(id, mayRead && !replaying, again);
   const shown = useMemo(() => (address.state === "" ? live.tasks : live.tasks.filter((task) => task.state === address.state)), [live.tasks, address.state]);
   const picked = live.tasks.find((task) => task.node === address.node);
   const byNode = useMemo(() => new Map(live.tasks.map((task) => [task.node, task])), [live.tasks]);
@@ -56,20 +60,23 @@ export function JobLive({ id }: { id: string }) {
           />
         )}
       </div>
-      {picked !== undefined && <LogView key={picked.node} job={id} task={picked} output={live.output} version={live.version} onClose={() => set({ node: "" })} />}
+      {job.state === "open" && <Held job={job} tasks={live.tasks} />}
+      {picked !== undefined && !replaying && <LogView key={picked.node} job={id} task={picked} output={live.output} version={live.version} onClose={() => set({ node: "" })} />}
       <div className="panel">
         <div className="row" style={{ marginBottom: 10 }}>
           <div className="segments" role="group" aria-label={t("live.show")}>
-            {["output", "timeline"].map((name) => (
+            {["output", "timeline", "replay"].map((name) => (
               <button key={name} aria-pressed={address.show === name} onClick={() => set({ show: name })}>
                 {t(`live.${name}`)}
               </button>
             ))}
           </div>
-          {address.state !== "" && <span className="muted small">{t("live.only", { state: t(`state.${address.state}`) })}</span>}
+          {address.state !== "" && !replaying && <span className="muted small">{t("live.only", { state: t(`state.${address.state}`) })}</span>}
         </div>
         {!mayRead && address.show === "output" && <p className="note warn">{t("kit.needs", { permission: "output.read" })}</p>}
-        {address.show === "timeline" ? (
+        {replaying ? (
+          <Replay job={job} tasks={live.tasks} node={picked?.node ?? ""} onNode={(node) => set({ node })} />
+        ) : address.show === "timeline" ? (
           <Timeline job={job} tasks={shown} onNode={open} />
         ) : (
           <Groups tasks={shown} output={live.output} version={live.version} onNode={open} />
@@ -94,7 +101,7 @@ function Head({ job, tasks, line, onAgain }: HeadProps) {
   return (
     <div className="stack" style={{ marginBottom: 12 }}>
       <div className="head" style={{ marginBottom: 0 }}>
-        <State state={job.state} />
+        <State state={job.state === "open" && isHeld(tasks) ? "pending_approval" : job.state} />
         <h1 className="mono">{job.command || job.name}</h1>
         {job.state === "open" && <span className={line === "open" ? "live" : "live off"}>{t(line === "open" ? "kit.live" : "kit.reconnecting")}</span>}
       </div>

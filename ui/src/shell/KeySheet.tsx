@@ -8,6 +8,7 @@ export function KeySheet({ open, onClose }: { open: boolean; onClose: () => void
     ["⌘K", t("shell.palette")],
     ["/", t("keys.filter")],
     ["?", t("keys.sheet")],
+    ["␣", t("keys.replay")],
     ...PLACES.map(({ key, name }): [string, string] => [`g ${key}`, t(`place.${name}`)]),
   ];
   return (

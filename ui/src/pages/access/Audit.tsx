@@ -1,6 +1,7 @@
 // The record of what was done, with its filters in the address, and the server's proof that nobody changed it.
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
+import { Link } from "react-router";
 import { useAudit, useVerify } from "../../data/access";
 import { Asked } from "../../kit/asked";
 import { useAddress } from "../../kit/address";
@@ -76,6 +77,11 @@ export function Audit() {
                       </td>
                       <td className="muted mono small">{entry.address}</td>
                       <td className="small">
+                        {entry.job !== "" && (
+                          <Link className="nowrap" to={`/jobs/${encodeURIComponent(entry.job)}?show=replay`}>
+                            {t("replay.link")}
+                          </Link>
+                        )}
                         {Object.keys(entry.details).length > 0 && (
                           <details>
                             <summary className="muted">{t("access.audit.details")}</summary>

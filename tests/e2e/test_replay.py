@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -132,6 +133,25 @@ def test_a_job_that_runs_is_replayed_as_far_as_it_has_come(site: Site, open_page
     expect(page.get_by_role("log").locator(".row-mark").last).to_contain_text("cancelled")
     page.get_by_role("button", name="Output", exact=True).click()
     expect(page.get_by_role("log")).to_contain_text("one")
+
+
+def test_more_output_than_the_page_holds_is_shown_up_to_there_and_said_so(site: Site, open_page: Open) -> None:
+    job = site.run("node-1", "seq 1 900000", max_output=16 << 20)
+    page, _ = open_page(site, f"/jobs/{job}?show=replay")
+    expect(page.get_by_text(re.compile("^These are the first .* lines"))).to_be_visible(timeout=60_000)
+    wind(page, 1000)
+    log = page.get_by_role("log")
+    expect(log.locator(".row-mark").last).to_contain_text("succeeded")
+    expect(log).not_to_contain_text("900000")
+    assert log.locator(".log-row").count() < 300
+
+
+def test_who_may_not_read_output_is_told_so(site: Site, open_page: Open, job: str) -> None:
+    permissions = ["exec.read", "node.read"]
+    made = site.call("POST", "/api-tokens", {"name": "without-output", "permissions": permissions})
+    page, _ = open_page(replace(site, token=made["token"]), f"/jobs/{job}?show=replay")
+    expect(page.get_by_text("needs the permission output.read")).to_be_visible()
+    expect(page.get_by_role("slider")).to_have_count(0)
 
 
 def test_the_record_leads_to_the_replay(site: Site, open_page: Open, job: str) -> None:

@@ -189,7 +189,7 @@ function JumpToTime({ from, onTime }: { from: number; onTime: (at: number) => vo
   );
 }
 
-function Downloads({ job, task }: { job: string; task: TaskView }) {
+export function Downloads({ job, task }: { job: string; task: TaskView }) {
   const { t } = useTranslation();
   const raw = (stream: string) => `/api/v1/jobs/${encodeURIComponent(job)}/output/raw?node=${encodeURIComponent(task.node)}&stream=${stream}`;
   return (

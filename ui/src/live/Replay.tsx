@@ -7,8 +7,8 @@ import { useMay } from "../data/session";
 import { Empty, Loading } from "../kit/asked";
 import { State } from "../kit/states";
 import { bytes, duration } from "../kit/when";
-import { ALL_KEPT } from "../text/output";
 import { isMark, replayed, rowAt, upTo, type Mark, type Moment, type Replayed } from "../text/replay";
+import { Downloads } from "./LogView";
 import { Player } from "./Player";
 import { Rows, type Drawn } from "./Rows";
 import { RowText } from "./RowText";
@@ -40,6 +40,7 @@ export function Replay({ job, tasks, node, onNode }: Props) {
             <option key={task.node}>{task.node}</option>
           ))}
         </select>
+        {shown.length === 1 && shown[0] && <Downloads job={job.job} task={shown[0]} />}
         {!over && (
           <>
             <span className="muted small">{t("replay.running")}</span>
@@ -100,7 +101,11 @@ function Stage({ played, version, several, full, exact, over }: StageProps) {
           {t("live.wrap")}
         </button>
       </div>
-      {full && <p className="note warn small">{t("replay.full", { size: bytes(ALL_KEPT), time: duration(lastPrinted(played)) })}</p>}
+      {full && (
+        <p className="note warn small">
+          {t("replay.full", { count: played.moments.length - played.marks.length, time: duration(lastPrinted(played)) })} {several && t("replay.choose")}
+        </p>
+      )}
       <Rows
         count={count}
         label={t("replay.label")}

@@ -267,3 +267,19 @@ def test_columns_are_chosen_kept_in_the_address_and_written_to_a_file(
     assert {row["presence"] for row in rows} == {"online"}
     assert 'note==1+1,"x"' in rows[1]["labels"]
     site.call("PATCH", "/nodes/node-2", {"labels": {"note": None}})
+
+
+def test_a_selector_is_completed_behind_what_is_written(site: Site, open_page: Open) -> None:
+    page, _ = open_page(site, "/run")
+    field = page.get_by_label("Target (selector)")
+    field.focus()
+    offered = page.locator("datalist option")
+    expect(offered.filter(has_text="").nth(5)).to_be_attached()
+
+    def values() -> list[str]:
+        return [option.get_attribute("value") or "" for option in offered.all()]
+
+    assert {"online", 'labels["role"] == "db"', '"demo" in groups', "node-1"} <= set(values())
+    assert any(value.startswith('facts["') for value in values())
+    field.fill('labels["env"] == "demo" and ')
+    expect(page.locator("""datalist option[value='labels["env"] == "demo" and "demo" in groups']""")).to_be_attached()

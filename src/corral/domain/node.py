@@ -6,7 +6,7 @@ Labels and groups belong to the server; facts are the node's own claim, and no g
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -71,6 +71,66 @@ def check_group(name: str) -> None:
             element="groups",
             hint="example: canary",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relabelling:
+    """What becomes of the labels and groups of a node. `groups` replaces them all (None: as they are); then come `add` and `drop`."""
+
+    merge: Mapping[str, str] = field(default_factory=dict)
+    remove: frozenset[str] = frozenset()
+    groups: frozenset[str] | None = None
+    add: frozenset[str] = frozenset()
+    drop: frozenset[str] = frozenset()
+
+    def labels_of(self, labels: Mapping[str, str]) -> dict[str, str]:
+        return {key: value for key, value in labels.items() if key not in self.remove} | dict(self.merge)
+
+    def groups_of(self, groups: frozenset[str]) -> frozenset[str]:
+        return ((groups if self.groups is None else self.groups) | self.add) - self.drop
+
+    def check(self) -> None:
+        """Raise Invalid naming the part that cannot be."""
+        for key, value in self.merge.items():
+            check_label(key, value)
+        for group in (*(self.groups or ()), *self.add, *self.drop):
+            check_group(group)
+        if self.groups is not None and (self.add or self.drop):
+            raise Invalid(
+                "cannot replace the groups and also add or remove some: expected one of both",
+                element="groups",
+                hint="groups holds all of them; leave it out to change some",
+            )
+        if both := self.add & self.drop:
+            raise Invalid(
+                f"cannot add group {min(both)!r} and remove it too",
+                element="remove_groups",
+                hint="leave one of them out",
+            )
+
+
+def relabelling(
+    *,
+    labels: Mapping[str, str | None] | None = None,
+    groups: Iterable[str] | None = None,
+    add_groups: Iterable[str] | None = None,
+    remove_groups: Iterable[str] | None = None,
+) -> Relabelling:
+    """As people say it: a label of None is removed. Raises Invalid when nothing is said at all."""
+    if (labels, groups, add_groups, remove_groups) == (None, None, None, None):
+        raise Invalid(
+            "cannot change the node: expected labels or groups",
+            element="labels",
+            hint="example: corral node set web-1 --labels role=web,old- --add-groups canary",
+        )
+    said = labels or {}
+    return Relabelling(
+        merge={key: value for key, value in said.items() if value is not None},
+        remove=frozenset(key for key, value in said.items() if value is None),
+        groups=None if groups is None else frozenset(groups),
+        add=frozenset(add_groups or ()),
+        drop=frozenset(remove_groups or ()),
+    )
 
 
 def parse_labels(text: str) -> tuple[dict[str, str], frozenset[str]]:

@@ -39,6 +39,7 @@ from corral.domain.rollout_state import (
     Rollout,
     RolloutState,
     Stage,
+    counted,
     gate_operation,
     named,
     operation,
@@ -192,7 +193,7 @@ def _ask(
         patient = stage.checked_at is not None and now < stage.checked_at + timedelta(seconds=PATIENCE_SECONDS)
         if gone > allowed and (patient or facts.settling):
             return []
-        return f"{gone} nodes offline ({named(away)}), {allowed} allowed" if gone > allowed else ""
+        return f"{counted(gone)} offline ({named(away)}), {allowed} allowed" if gone > allowed else ""
     if gate.kind is GateKind.HTTP:
         probe = facts.probes.get((index, number, stage.round))
         if probe is None:
@@ -206,7 +207,9 @@ def _ask(
     bad = [node for node, task in sorted(job.tasks.items()) if task.state is not TaskState.SUCCEEDED]
     allowed = rollout.settings.max_failed.stage.of(len(stage.nodes))
     return (
-        f"{len(bad)} nodes did not pass ({named(bad)}), {allowed} allowed; see {job.id}" if len(bad) > allowed else ""
+        f"{counted(len(bad))} did not pass ({named(bad)}), {allowed} allowed; see {job.id}"
+        if len(bad) > allowed
+        else ""
     )
 
 
@@ -232,7 +235,7 @@ def _back(rollout: Rollout, facts: Facts, now: datetime) -> list[Action]:
         if not _is_back(facts.jobs.get(operation(rollout.id, Direction.BACK, index)), node)
     )
     if left:
-        return [Finish(RolloutState.FAILED, f"{len(left)} nodes are not back: {named(left)}")]
+        return [Finish(RolloutState.FAILED, f"{counted(len(left))} not back: {named(left)}")]
     return [Finish(RolloutState.ROLLED_BACK, rollout.reason)]
 
 
@@ -248,7 +251,7 @@ def _back_stage(rollout: Rollout, facts: Facts, index: int, now: datetime) -> li
     if job.open and not due:
         return []
     bad = [node for node, task in sorted(job.tasks.items()) if task.state is not TaskState.SUCCEEDED]
-    return [EndStage(Direction.BACK, index, not bad, f"{len(bad)} nodes are not back: {named(bad)}" if bad else "")]
+    return [EndStage(Direction.BACK, index, not bad, f"{counted(len(bad))} not back: {named(bad)}" if bad else "")]
 
 
 def plan_back(rollout: Rollout, facts: Facts) -> PlanBack | None:

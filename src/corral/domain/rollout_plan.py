@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from corral.domain.errors import Invalid
-from corral.domain.rollout_state import Stage
+from corral.domain.rollout_state import Stage, counted
 
 STAGES_MAX: Final = 200
 REST: Final = "the rest"
@@ -90,7 +90,7 @@ def _by_count(strategy: Strategy, nodes: Sequence[str]) -> Iterable[tuple[str, S
         if count == 0 and position != len(strategy.values) - 1:
             raise _bad(str(strategy), "0 means all the rest and can only be the last")
         end = start + int(count) if count else len(nodes)
-        yield (f"{count:g} {'node' if count == 1 else 'nodes'}" if count else REST), nodes[start:end]
+        yield (counted(int(count)) if count else REST), nodes[start:end]
         start = end
 
 

@@ -269,6 +269,11 @@ def gate_operation(rollout: str, index: int, gate: int, round: int) -> str:
     return f"{rollout}/{index + 1}/gate-{gate + 1}/{round}"
 
 
+def counted(nodes: int) -> str:
+    """`1 node`, `2 nodes`."""
+    return f"{nodes} node" if nodes == 1 else f"{nodes} nodes"
+
+
 def named(nodes: Sequence[str], most: int = 5) -> str:
     """`web-1, web-2 and 3 more`."""
     text = ", ".join(nodes[:most])

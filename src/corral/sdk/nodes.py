@@ -43,18 +43,27 @@ class Nodes:
         *,
         labels: Mapping[str, str | None] | None = None,
         groups: Sequence[str] | None = None,
+        add_groups: Sequence[str] | None = None,
+        remove_groups: Sequence[str] | None = None,
         if_version: int | None = None,
     ) -> Node:
-        """Merge labels (None removes one), replace groups. `if_version`: Conflict when the node changed meanwhile."""
+        """Merge labels (None removes one); replace all groups, or add and remove some. `if_version`: Conflict when it changed meanwhile."""
         headers = {} if if_version is None else {"If-Match": str(if_version)}
-        body = _changes(labels, groups)
+        body = _changes(labels, groups=groups, add_groups=add_groups, remove_groups=remove_groups)
         return Node.from_json(await self._api.call("PATCH", f"/nodes/{part(node)}", body=body, headers=headers))
 
     async def set_all(
-        self, selector: str, *, labels: Mapping[str, str | None] | None = None, groups: Sequence[str] | None = None
+        self,
+        selector: str,
+        *,
+        labels: Mapping[str, str | None] | None = None,
+        groups: Sequence[str] | None = None,
+        add_groups: Sequence[str] | None = None,
+        remove_groups: Sequence[str] | None = None,
     ) -> Sequence[Node]:
         """The same for every node a selector picks."""
-        body = {"selector": selector, **_changes(labels, groups)}
+        changes = _changes(labels, groups=groups, add_groups=add_groups, remove_groups=remove_groups)
+        body = {"selector": selector, **changes}
         return [Node.from_json(row) for row in await self._api.call("PATCH", "/nodes", body=body) or ()]
 
     async def remove(self, node: str, *, force: bool = False) -> None:
@@ -119,10 +128,6 @@ class Tokens:
         await self._api.call("DELETE", f"/tokens/{part(token)}")
 
 
-def _changes(labels: Mapping[str, str | None] | None, groups: Sequence[str] | None) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    if labels is not None:
-        out["labels"] = dict(labels)
-    if groups is not None:
-        out["groups"] = list(groups)
-    return out
+def _changes(labels: Mapping[str, str | None] | None, **groups: Sequence[str] | None) -> dict[str, Any]:
+    out: dict[str, Any] = {} if labels is None else {"labels": dict(labels)}
+    return out | {name: list(given) for name, given in groups.items() if given is not None}

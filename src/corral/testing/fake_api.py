@@ -357,7 +357,8 @@ class FakeApi:
     def _change(row: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
         labels = {**row["labels"], **(body.get("labels") or {})}
         row["labels"] = {key: value for key, value in labels.items() if value is not None}
-        row["groups"] = body.get("groups", row["groups"])
+        groups = set(body.get("groups", row["groups"])) | set(body.get("add_groups") or ())
+        row["groups"] = sorted(groups - set(body.get("remove_groups") or ()))
         row["resource_version"] += 1
         return row
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from corral.domain.errors import Conflict, NotFound, TokenRefused
-from corral.domain.node import Node, Presence
+from corral.domain.node import Node, Presence, Relabelling
 from corral.server.application.ports.access import (
     NO_FILTER,
     ApiToken,
@@ -66,13 +66,7 @@ class MemoryNodeStore:
             self._db.nodes.setdefault(node.id, node)
 
     async def set_labels(
-        self,
-        nodes: Sequence[str],
-        *,
-        merge: Mapping[str, str],
-        remove: frozenset[str],
-        groups: frozenset[str] | None,
-        if_match: int | None = None,
+        self, nodes: Sequence[str], change: Relabelling, *, if_match: int | None = None
     ) -> Sequence[Node]:
         found = [await self.get(node) for node in sorted(set(nodes))]
         for node in found:
@@ -83,8 +77,7 @@ class MemoryNodeStore:
                     hint=f"look again: corral node show {node.id}",
                 )
         for node in found:
-            labels = {key: value for key, value in node.labels.items() if key not in remove} | dict(merge)
-            self._change(node.id, labels=labels, groups=node.groups if groups is None else groups)
+            self._change(node.id, labels=change.labels_of(node.labels), groups=change.groups_of(node.groups))
         return [self._db.nodes[node.id] for node in found]
 
     async def set_facts(self, facts: Mapping[str, Mapping[str, Any]]) -> None:

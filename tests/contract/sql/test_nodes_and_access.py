@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from corral.domain.errors import Conflict, CorralError, Invalid, NotFound, TokenRefused
-from corral.domain.node import Node, Presence
+from corral.domain.node import Node, Presence, Relabelling
 from corral.domain.presence_log import PresenceChange
 from corral.server.application.ports.access import ApiToken, AuditEntry, Session, StoredAnswer
 from corral.server.application.ports.jobs import DeadLetter
@@ -65,19 +65,21 @@ async def test_a_node_reads_back_as_it_was_added(stores: StoreSet, now: datetime
 async def test_labels_merge_and_the_version_guards_them(stores: StoreSet, now: datetime) -> None:
     await stores.nodes.add_all([node("n1", now), node("n2", now)])
     changed = await stores.nodes.set_labels(
-        ["n2", "n1"], merge={"env": "dev", "role": "db"}, remove=frozenset({"ä", "gone"}), groups=None
+        ["n2", "n1"], Relabelling(merge={"env": "dev", "role": "db"}, remove=frozenset({"ä", "gone"}))
     )
     assert [(had.id, had.labels, had.groups, had.resource_version) for had in changed] == [
         ("n1", {"env": "dev", "role": "db"}, frozenset({"a", "b"}), 2),
         ("n2", {"env": "dev", "role": "db"}, frozenset({"a", "b"}), 2),
     ]
-    (one,) = await stores.nodes.set_labels(["n1"], merge={}, remove=frozenset(), groups=frozenset(), if_match=2)
+    (one,) = await stores.nodes.set_labels(["n1"], Relabelling(groups=frozenset()), if_match=2)
     assert (one.groups, one.resource_version) == (frozenset(), 3)
+    changed = await stores.nodes.set_labels(["n1", "n2"], Relabelling(add=frozenset({"c"}), drop=frozenset({"a", "x"})))
+    assert [had.groups for had in changed] == [frozenset({"c"}), frozenset({"b", "c"})], "each from what it had"
     with pytest.raises(Conflict) as raised:
-        await stores.nodes.set_labels(["n1"], merge={}, remove=frozenset(), groups=None, if_match=2)
+        await stores.nodes.set_labels(["n1"], Relabelling(add=frozenset({"c"})), if_match=2)
     assert raised.value.element == "resource_version"
     with pytest.raises(NotFound):
-        await stores.nodes.set_labels(["n1", "n9"], merge={"x": "y"}, remove=frozenset(), groups=None)
+        await stores.nodes.set_labels(["n1", "n9"], Relabelling(merge={"x": "y"}))
     assert "x" not in (await stores.nodes.get("n1")).labels
 
 
@@ -177,7 +179,7 @@ async def test_a_reset_node_takes_new_keys_and_keeps_its_labels(
 ) -> None:
     await stores.tokens.add(make_token(uses=2, uses_left=2))
     await stores.tokens.enrol("T1", node("n1", now), now=now)
-    await stores.nodes.set_labels(["n1"], merge={"rack": "r1"}, remove=frozenset(), groups=None)
+    await stores.nodes.set_labels(["n1"], Relabelling(merge={"rack": "r1"}))
     emptied = await stores.nodes.reset("n1", now=now)
     assert (emptied.daemon_key, emptied.worker_key) == ("", "")
     await stores.tokens.enrol("T1", replace(node("n1", now, key="new"), labels={"env": "dev"}), now=now)
@@ -373,4 +375,4 @@ async def test_errors_are_ours(stores: StoreSet, now: datetime) -> None:
     """Whatever the database, a caller sees one tree of errors."""
     await stores.nodes.add_all([node("n1", now)])
     with pytest.raises(CorralError):
-        await stores.nodes.set_labels(["n1"], merge={}, remove=frozenset(), groups=None, if_match=99)
+        await stores.nodes.set_labels(["n1"], Relabelling(add=frozenset({"c"})), if_match=99)

@@ -138,7 +138,7 @@ def test_a_rollback_in_vain_says_who_is_not_back():
             operation("R1", Direction.BACK, 0): JobFact(id="J2", created_at=NOW, tasks={"n1": BAD}),
         }
     )
-    assert decide(made, world, NOW) == [Finish(S.FAILED, "1 nodes are not back: n1")]
+    assert decide(made, world, NOW) == [Finish(S.FAILED, "1 node not back: n1")]
 
 
 def test_a_rollback_does_not_wait_for_ever_for_what_does_not_stop():

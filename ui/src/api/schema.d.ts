@@ -1106,7 +1106,7 @@ export interface paths {
         head?: never;
         /**
          * Set labels and groups of a node
-         * @description Merge labels (null removes), replace groups. `If-Match: <resource_version>` refuses when it changed meanwhile (409).
+         * @description Change labels and groups. `If-Match: <resource_version>` refuses when it changed meanwhile (409).
          */
         patch: operations["nodes_patch_node"];
         trace?: never;
@@ -3140,10 +3140,12 @@ export interface components {
         };
         /** NodePatch */
         NodePatch: {
+            add_groups?: string[] | null;
             groups?: string[] | null;
             labels?: {
                 [key: string]: string | null;
             } | null;
+            remove_groups?: string[] | null;
         };
         /** NodeTaskView */
         NodeTaskView: {
@@ -3182,10 +3184,12 @@ export interface components {
         };
         /** NodesPatch */
         NodesPatch: {
+            add_groups?: string[] | null;
             groups?: string[] | null;
             labels?: {
                 [key: string]: string | null;
             } | null;
+            remove_groups?: string[] | null;
             selector: string;
         };
         /**

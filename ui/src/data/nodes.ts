@@ -11,7 +11,8 @@ const MOST = 1000;
 export interface Step {
   ids: string[];
   labels?: Record<string, string | null>;
-  groups?: string[];
+  add_groups?: string[];
+  remove_groups?: string[];
 }
 
 /** All nodes a selector picks, a thousand a request. */
@@ -30,6 +31,17 @@ export function useNodes(selector: string, presence = "") {
       return nodes;
     },
     placeholderData: keepPreviousData,
+    retry: false,
+  });
+}
+
+/** Some of the nodes, to offer terms for a selector from. */
+export function useSomeNodes(wanted: boolean) {
+  return useQuery({
+    queryKey: ["some-nodes"],
+    queryFn: () => call<NodeView[]>("GET", `/nodes${query({ limit: 500 })}`),
+    enabled: wanted,
+    staleTime: 60_000,
     retry: false,
   });
 }

@@ -1,7 +1,10 @@
 // A selector's field. It is asked for when the typing rests; the server's error stands under its column.
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useId, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Problem } from "../api/client";
+import { useSomeNodes } from "../data/nodes";
+import { useMay } from "../data/session";
+import { continued, termsOf } from "../text/terms";
 
 /** Up to this length the field itself shows what the caret points at. */
 const FITS = 90;
@@ -14,12 +17,16 @@ interface Props {
   error?: unknown;
   label: string;
   placeholder?: string;
-  words?: readonly string[];
 }
 
-export function SelectorField({ value, onChange, onText, error, label, placeholder, words = [] }: Props) {
+export function SelectorField({ value, onChange, onText, error, label, placeholder }: Props) {
   const [text, setText] = useState(value);
   const sent = useRef(value);
+  const offers = useId();
+  const mayLook = useMay("node.read");
+  const [entered, setEntered] = useState(false);
+  const nodes = useSomeNodes(mayLook && entered);
+  const terms = useMemo(() => termsOf(nodes.data ?? []), [nodes.data]);
   useEffect(() => {
     if (value !== sent.current) setText(value);
     sent.current = value;
@@ -49,11 +56,12 @@ export function SelectorField({ value, onChange, onText, error, label, placehold
         spellCheck={false}
         autoCapitalize="off"
         autoComplete="off"
-        list="selector-words"
+        list={offers}
+        onFocus={() => setEntered(true)}
         data-filter="true"
       />
-      <datalist id="selector-words">
-        {words.map((word) => (
+      <datalist id={offers}>
+        {continued(text, terms).map((word) => (
           <option key={word} value={word} />
         ))}
       </datalist>

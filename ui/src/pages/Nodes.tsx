@@ -28,7 +28,6 @@ export function Nodes() {
   const down = address.presence === "worker_down";
   const nodes = useNodes(address.selector, down ? "online" : address.presence);
   const found = useMemo(() => (down ? nodes.data?.filter((node) => node.worker === "down") : nodes.data), [nodes.data, down]);
-  const offered = useMemo(() => words(nodes.data ?? []), [nodes.data]);
   const change = useCallback((selector: string) => set({ selector }), [set]);
   const columns = useMemo(() => named(address.columns), [address.columns]);
   const [held, setHeld] = useState(NOTHING);
@@ -48,7 +47,6 @@ export function Nodes() {
           error={nodes.error}
           label={t("nodes.selector")}
           placeholder={t("nodes.selector_example")}
-          words={offered}
         />
         <select
           value={address.presence}
@@ -151,17 +149,4 @@ function Picture({ nodes, group, colour, set, chosen, onBrush }: PictureProps) {
       />
     </div>
   );
-}
-
-/** What a selector may begin with, offered from what the nodes really have. */
-export function words(nodes: readonly NodeView[]): string[] {
-  const found = new Set<string>(["all"]);
-  for (const node of nodes.slice(0, 500)) {
-    for (const [name, value] of Object.entries(node.labels)) found.add(`labels[${JSON.stringify(name)}] == ${JSON.stringify(value)}`);
-    for (const group of node.groups) found.add(`${JSON.stringify(group)} in groups`);
-    const os = node.facts["os"];
-    if (typeof os === "string") found.add(`facts["os"] == ${JSON.stringify(os)}`);
-    if (found.size > 60) break;
-  }
-  return [...found];
 }

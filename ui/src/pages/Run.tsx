@@ -4,7 +4,7 @@ import { useTranslation } from "react-i18next";
 import { Problem } from "../api/client";
 import { useKinds } from "../data/kinds";
 import { usePreview, useSubmit } from "../data/jobs";
-import { useNodes, useResolve } from "../data/nodes";
+import { useResolve } from "../data/nodes";
 import { useMay } from "../data/session";
 import { Confirm, THRESHOLD } from "../kit/Confirm";
 import { useAddress } from "../kit/address";
@@ -15,7 +15,6 @@ import { SelectorField } from "../kit/selector";
 import { JobLive } from "../live/JobLive";
 import { sayable, submitLine } from "../text/cli";
 import { BadField } from "../text/schema";
-import { words } from "./Nodes";
 import { Again } from "./run/Again";
 import { CommandField } from "./run/Command";
 import { COMMANDS, NOTHING_TYPED, submission, type Typed } from "./run/form";
@@ -32,7 +31,6 @@ export function Run() {
   const [asking, setAsking] = useState(false);
   const [pressed, setPressed] = useState(false);
   const kinds = useKinds();
-  const nodes = useNodes("");
   const resolved = useResolve(address.target);
   const submit = useSubmit();
   const preview = usePreview();
@@ -48,7 +46,6 @@ export function Run() {
       throw error;
     }
   }, [JSON.stringify(typed), kinds.data]);
-  const selectors = useMemo(() => words(nodes.data ?? []), [nodes.data]);
   const sent = useRef({ target: address.target, command: address.command });
   useEffect(() => {
     // Only what somebody else wrote into the address (a link, Back) is taken over; our own comes back late.
@@ -125,7 +122,7 @@ export function Run() {
         <div className="line">
           <span className="muted">{t("run.on")}</span>
           <div className="grow">
-            <SelectorField value={address.target} onChange={retarget} onText={setTarget} error={settled ? resolved.error : null} label={t("run.target")} words={selectors} placeholder={t("nodes.selector_example")} />
+            <SelectorField value={address.target} onChange={retarget} onText={setTarget} error={settled ? resolved.error : null} label={t("run.target")} placeholder={t("nodes.selector_example")} />
             <Hits target={target} resolved={resolved.error || !settled ? undefined : resolved.data} error={settled ? resolved.error : null} />
           </div>
         </div>

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from corral.cli import exits
@@ -10,7 +12,7 @@ from corral.cli.output.nodes import HEADERS, STRETCH_HEADERS, WIDE_HEADERS, page
 from corral.cli.output.table import render
 from corral.cli.session import Session
 from corral.domain.errors import Invalid, NothingMatched
-from corral.domain.node import check_group, parse_labels
+from corral.domain.node import parse_labels, relabelling
 
 command = click.Group("node", context_settings=HELP, help="Nodes: who is there, in which state, with which labels.")
 ASK_ABOVE_NODES = 20
@@ -136,7 +138,7 @@ async def files(session: Session, node: str) -> None:
     confirms=True,
     examples=(
         "corral node set web-1 --labels role=web,env=prod",
-        "corral node set -t 'web-*' --labels old- --groups canary,eu",
+        "corral node set -t 'web-*' --labels old- --add-groups canary",
         "corral node set web-1 --groups ''",
     ),
 )
@@ -144,37 +146,47 @@ async def files(session: Session, node: str) -> None:
 @target(required=False, help="All nodes this selector picks.")
 @click.option("--labels", metavar="K=V,...", help="Merge these; 'key-' removes one.")
 @click.option("--groups", metavar="G,...", help="Replace the groups by these; '' for none.")
+@click.option("--add-groups", metavar="G,...", help="Put into these, leaving the others.")
+@click.option("--remove-groups", metavar="G,...", help="Take out of these, leaving the others.")
 async def set_node(
-    session: Session, node: str | None, target: str | None, labels: str | None, groups: str | None
+    session: Session,
+    node: str | None,
+    target: str | None,
+    labels: str | None,
+    groups: str | None,
+    add_groups: str | None,
+    remove_groups: str | None,
 ) -> None:
-    """Change labels (merged) and groups (replaced), of offline nodes too."""
+    """Change labels and groups, of offline nodes too."""
     if (node is None) == (target is None):
         raise Invalid(
             "cannot tell which node: give its id or -t SELECTOR", element="node", hint="corral node set --help"
         )
-    if labels is None and groups is None:
-        raise Invalid("cannot change nothing: give --labels or --groups", element="labels", hint="--labels role=web")
-    merge, gone = parse_labels(labels or "")
-    changes: dict[str, str | None] = {**merge, **dict.fromkeys(sorted(gone))}
-    names = None if groups is None else [name.strip() for name in groups.split(",") if name.strip()]
-    for name in names or ():
-        check_group(name)
-    wanted = changes if labels is not None else None
+    given = {"groups": groups, "add_groups": add_groups, "remove_groups": remove_groups}
+    changes: dict[str, Any] = {name: _names(text) for name, text in given.items() if text is not None}
+    if labels is not None:
+        merge, gone = parse_labels(labels)
+        changes["labels"] = {**merge, **dict.fromkeys(sorted(gone))}
+    relabelling(**changes).check()
     async with session.connect() as fleet:
         if node is not None:
-            changed = [await fleet.nodes.set(node, labels=wanted, groups=names)]
+            changed = [await fleet.nodes.set(node, **changes)]
         else:
             assert target is not None
             picked = await fleet.nodes.resolve(target)
             if len(picked.nodes) > ASK_ABOVE_NODES:
                 session.confirm(f"Change {len(picked.nodes)} nodes?")
-            changed = list(await fleet.nodes.set_all(target, labels=wanted, groups=names))
+            changed = list(await fleet.nodes.set_all(target, **changes))
     now = session.clock.now()
     session.show(
         [dict(item.raw) for item in changed],
         names=[item.id for item in changed],
         table=lambda wide: render(HEADERS, rows(changed, now, wide=False), columns=session.columns()),
     )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @verb(

@@ -11,13 +11,7 @@ it("sets and removes a label where it is not so yet", () => {
   expect(steps(NODES, { what: "label", name: "rack", value: null })).toEqual([]);
 });
 
-it("keeps the other groups of every node", () => {
-  expect(steps(NODES, { what: "group", name: "canary", into: true })).toEqual([
-    { ids: ["a"], groups: ["canary", "eu"] },
-    { ids: ["c", "d"], groups: ["canary"] },
-  ]);
-  expect(steps(NODES, { what: "group", name: "eu", into: false })).toEqual([
-    { ids: ["a"], groups: [] },
-    { ids: ["b"], groups: ["canary"] },
-  ]);
+it("adds and removes one group where it is not so yet", () => {
+  expect(steps(NODES, { what: "group", name: "canary", into: true })).toEqual([{ ids: ["a", "c", "d"], add_groups: ["canary"] }]);
+  expect(steps(NODES, { what: "group", name: "eu", into: false })).toEqual([{ ids: ["a", "b"], remove_groups: ["eu"] }]);
 });

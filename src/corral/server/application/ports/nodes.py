@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from corral.domain.node import Node, Presence
+from corral.domain.node import Node, Presence, Relabelling
 from corral.domain.presence_log import PresenceChange
 
 
@@ -25,15 +25,9 @@ class NodeStore(Protocol):
         ...
 
     async def set_labels(
-        self,
-        nodes: Sequence[str],
-        *,
-        merge: Mapping[str, str],
-        remove: frozenset[str],
-        groups: frozenset[str] | None,
-        if_match: int | None = None,
+        self, nodes: Sequence[str], change: Relabelling, *, if_match: int | None = None
     ) -> Sequence[Node]:
-        """Merge and remove labels, replace groups when given; resource_version + 1. Raises Conflict on `if_match`."""
+        """Change labels and groups as they are at that moment; resource_version + 1. Raises Conflict on `if_match`."""
         ...
 
     async def set_facts(self, facts: Mapping[str, Mapping[str, Any]]) -> None:

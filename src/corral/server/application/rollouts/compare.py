@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from corral.domain.rollout_state import OPEN, Rollout, named
+from corral.domain.rollout_state import OPEN, Rollout, counted, named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +24,9 @@ def compare(previous: Rollout, rollout: Rollout) -> Comparison:
     state = previous.state.value.replace("_", " ")
     lines = [f"The last one of this name, {previous.id}, {'is' if previous.state in OPEN else 'ended as'} {state}."]
     if added:
-        lines.append(f"{len(added)} nodes are new: {named(added)}.")
+        lines.append(f"New ({counted(len(added))}): {named(added)}.")
     if removed:
-        lines.append(f"{len(removed)} nodes are not in it any more: {named(removed)}.")
+        lines.append(f"Not in it any more ({counted(len(removed))}): {named(removed)}.")
     for word, old, new in (
         ("change", previous.line, rollout.line),
         ("strategy", previous.strategy, rollout.strategy),

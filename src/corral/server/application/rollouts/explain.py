@@ -16,6 +16,7 @@ from corral.domain.rollout_state import (
     Rollout,
     RolloutState,
     Stage,
+    counted,
     named,
     operation,
 )
@@ -70,6 +71,11 @@ def _first(rollout: Rollout) -> str:
     return f"{text}. {done} of {len(rollout.stages)} stages passed."
 
 
+def _what(stage: Stage) -> str:
+    nodes = counted(len(stage.nodes))
+    return nodes if stage.name == nodes else f"{stage.name}, {nodes}"
+
+
 def _stages(
     rollout: Rollout, direction: Direction, stages: Sequence[Stage], jobs: dict[str, JobFact], now: datetime
 ) -> list[str]:
@@ -78,11 +84,11 @@ def _stages(
     for index, stage in enumerate(stages):
         job = jobs.get(operation(rollout.id, direction, index))
         if job is not None and job.awaiting:
-            text = f"{word} {index + 1} ({stage.name}, {len(stage.nodes)} nodes) waits for approval of job {job.id}"
+            text = f"{word} {index + 1} ({_what(stage)}) waits for approval of job {job.id}"
             out.append(f"{text}: corral approval list. Its time begins when it is approved.")
         if stage.job is None or (stage.gate is GateState.PASSED and not stage.cut):
             continue
-        found = f"{word} {index + 1} ({stage.name}, {len(stage.nodes)} nodes, job {stage.job})"
+        found = f"{word} {index + 1} ({_what(stage)}, job {stage.job})"
         if stage.gate is GateState.FAILED:
             out.append(f"{found} failed: {stage.why}.")
         elif stage.gate is GateState.CHECKING:

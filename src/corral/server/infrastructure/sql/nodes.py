@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from corral.domain.errors import Conflict, NotFound
-from corral.domain.node import Node, Presence
+from corral.domain.node import Node, Presence, Relabelling
 from corral.server.infrastructure.sql import placements, presence_log
 from corral.server.infrastructure.sql.database import Database, Tx
 from corral.server.infrastructure.sql.statements import Statement, as_set
@@ -173,13 +173,7 @@ class SqlNodeStore:
                 )
 
     async def set_labels(
-        self,
-        nodes: Sequence[str],
-        *,
-        merge: Mapping[str, str],
-        remove: frozenset[str],
-        groups: frozenset[str] | None,
-        if_match: int | None = None,
+        self, nodes: Sequence[str], change: Relabelling, *, if_match: int | None = None
     ) -> Sequence[Node]:
         """All of them or none: NotFound names the first that is not there."""
         async with self._db.write() as tx:
@@ -192,9 +186,8 @@ class SqlNodeStore:
                         element="resource_version",
                         hint=f"look again: corral node show {node.id}",
                     )
-                labels = {key: value for key, value in node.labels.items() if key not in remove} | dict(merge)
-                chosen = sorted(node.groups if groups is None else groups)
-                values.append((node.id, dumps(dict(sorted(labels.items()))), dumps_list(chosen)))
+                labels = dict(sorted(change.labels_of(node.labels).items()))
+                values.append((node.id, dumps(labels), dumps_list(sorted(change.groups_of(node.groups)))))
             await tx.run(_SET_LABELS, values)
             return [to_node(row) for row in await tx.rows(_SOME, ids=as_set(nodes))]
 

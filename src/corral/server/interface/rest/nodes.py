@@ -76,16 +76,15 @@ async def get_node(nodes: NodeRoom, caller: Caller, node: str) -> Envelope[NodeV
 async def patch_node(
     nodes: NodeRoom, caller: Caller, node: str, data: NodePatch, request: Request[Any, Any, Any]
 ) -> Envelope[NodeView]:
-    """Merge labels (null removes), replace groups. `If-Match: <resource_version>` refuses when it changed meanwhile (409)."""
-    changed = await nodes.labels.set_node(
-        caller, node, labels=data.labels, groups=data.groups, if_match=_if_match(request.headers.get("if-match"))
-    )
+    """Change labels and groups. `If-Match: <resource_version>` refuses when it changed meanwhile (409)."""
+    if_match = _if_match(request.headers.get("if-match"))
+    changed = await nodes.labels.set_node(caller, node, data.change(), if_match=if_match)
     return ok(_view(nodes, changed))
 
 
 async def patch_nodes(nodes: NodeRoom, caller: Caller, data: NodesPatch) -> Envelope[list[NodeView]]:
     """The same for every node a selector picks."""
-    changed = await nodes.labels.set_selected(caller, data.selector, labels=data.labels, groups=data.groups)
+    changed = await nodes.labels.set_selected(caller, data.selector, data.change())
     return ok([_view(nodes, node) for node in changed])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from corral.domain.node import Node, Presence
+from corral.domain.node import Node, Presence, Relabelling, relabelling
 from corral.domain.presence_log import Stretch
 from corral.runtime.clock import iso
 from corral.server.application.nodes.presence import Vitals
@@ -37,10 +37,21 @@ class NodeView(msgspec.Struct, kw_only=True):
 
 
 class NodePatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Labels merge, null removes one; groups are replaced. Left out = unchanged."""
+    """Labels merge, null removes one. `groups` replaces them all; `add_groups` and `remove_groups` leave the others as they are."""
 
     labels: dict[str, str | None] | None = None
     groups: list[str] | None = None
+    add_groups: list[str] | None = None
+    remove_groups: list[str] | None = None
+
+    def change(self) -> Relabelling:
+        """Raises Invalid when nothing is said."""
+        return relabelling(
+            labels=self.labels,
+            groups=self.groups,
+            add_groups=self.add_groups,
+            remove_groups=self.remove_groups,
+        )
 
 
 class NodesPatch(NodePatch, kw_only=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ import pytest
 
 from corral.bus.claims import decode
 from corral.domain.errors import Conflict, Denied, Invalid, NotFound, TokenRefused
+from corral.domain.node import relabelling
 from corral.server.application.nodes.enrolment import outgrown
 from corral.server.application.nodes.tokens import parse_token
 
@@ -57,7 +58,7 @@ async def test_after_a_reset_the_id_takes_new_keys_and_keeps_its_labels(room: An
     token = await room.token(uses=5)
     old, new = machine("web-1"), machine("web-1")
     await room.join(old, token)
-    await room.labels.set_node(admin, "web-1", labels={"role": "db"})
+    await room.labels.set_node(admin, "web-1", relabelling(labels={"role": "db"}))
     await room.removal.reset(admin, "web-1")
     with pytest.raises(Denied):
         await room.enrolment.renew(old.renews(room.enrolment.challenge("web-1")))

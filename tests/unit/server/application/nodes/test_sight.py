@@ -8,7 +8,7 @@ import pytest
 
 from corral.domain.access import Grant, words
 from corral.domain.errors import Denied, NotFound, NothingMatched
-from corral.domain.node import Node, Presence
+from corral.domain.node import Node, Presence, relabelling
 from corral.server.application.access.deciding import Deciding
 from corral.server.application.nodes.labels import Labelling
 from corral.server.application.nodes.sight import NodeSight
@@ -95,12 +95,12 @@ async def test_taking_a_node_away_needs_the_permission_there(room: Any, fleet: A
 
 
 async def test_labels_are_changed_where_one_may_and_never_in_part(labels: Labelling, fleet: Any) -> None:
-    await labels.set_node(ANA, "dev-1", labels={"team": "b"})
+    await labels.set_node(ANA, "dev-1", relabelling(labels={"team": "b"}))
     reader = person((frozenset({"node.read"}), "all"), (ALL_WORDS, DEV))
     with pytest.raises(Denied, match="2 of the 4"):
-        await labels.set_selected(reader, "all", labels={"team": "c"})
+        await labels.set_selected(reader, "all", relabelling(labels={"team": "c"}))
     with pytest.raises(NotFound):
-        await labels.set_node(ANA, "prod-1", labels={"team": "c"})
+        await labels.set_node(ANA, "prod-1", relabelling(labels={"team": "c"}))
     assert fleet.ids('labels["team"] == "c"') == []
 
 
@@ -120,17 +120,17 @@ async def test_a_label_that_grants_stand_on_is_changed_by_who_may_grant(
     token = Caller(name="token", permissions=frozenset({"node.read", "node.write"}))
     for caller in (ANA, token):
         with pytest.raises(Denied) as refused:
-            await labels.set_node(caller, "dev-1", **change)
+            await labels.set_node(caller, "dev-1", relabelling(**change))
         assert refused.value.element == "role.write"
     assert fleet.get("dev-1") == before
-    await labels.set_node(Caller(name="root"), "dev-1", **change)
+    await labels.set_node(Caller(name="root"), "dev-1", relabelling(**change))
 
 
 async def test_taking_a_group_away_that_grants_stand_on_is_no_different(labels: Labelling, fleet: Any) -> None:
-    await labels.set_node(Caller(name="root"), "dev-1", groups=["canary", "x"])
+    await labels.set_node(Caller(name="root"), "dev-1", relabelling(groups=["canary", "x"]))
     with pytest.raises(Denied):
-        await labels.set_node(ANA, "dev-1", groups=["x"])
-    changed = await labels.set_node(ANA, "dev-1", groups=["canary", "y"])
+        await labels.set_node(ANA, "dev-1", relabelling(groups=["x"]))
+    changed = await labels.set_node(ANA, "dev-1", relabelling(groups=["canary", "y"]))
     assert changed.groups == {"canary", "y"}
 
 
@@ -140,8 +140,8 @@ async def test_nobody_moves_a_node_to_where_he_may_not_change_it(room: Any, flee
         (frozenset({"node.read", "node.write"}), 'labels["team"] == "a"'), (frozenset({"role.write"}), "all")
     )
     with pytest.raises(Denied, match="after it"):
-        await labels.set_node(keeper, "dev-1", labels={"team": "b"})
-    await labels.set_node(keeper, "dev-1", labels={"team": "a", "x": "1"})
+        await labels.set_node(keeper, "dev-1", relabelling(labels={"team": "b"}))
+    await labels.set_node(keeper, "dev-1", relabelling(labels={"team": "a", "x": "1"}))
 
 
 async def test_a_join_token_is_made_by_who_may_everywhere(room: Any) -> None:

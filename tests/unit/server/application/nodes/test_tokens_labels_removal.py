@@ -10,6 +10,7 @@ import pytest
 from corral.bus.claims import decode
 from corral.domain.errors import Conflict, Invalid, NotFound, NothingMatched
 from corral.domain.job import CommandSpec, Job, JobState
+from corral.domain.node import relabelling
 from corral.domain.task import Reason, TaskState
 from corral.server.application.nodes.tokens import JoinTokens, parse_token, proof_key
 from corral.server.application.ports.jobs import NewTask
@@ -52,7 +53,9 @@ async def test_labels_merge_none_removes_groups_are_replaced_and_selectors_see_i
     room: Any, machine: Any, admin: Any
 ) -> None:
     await room.join(machine("web-1"), await room.token(labels={"role": "web", "old": "1"}, groups=["a"]))
-    node = await room.labels.set_node(admin, "web-1", labels={"env": "prod", "old": None}, groups=["b", "c"])
+    node = await room.labels.set_node(
+        admin, "web-1", relabelling(labels={"env": "prod", "old": None}, groups=["b", "c"])
+    )
     assert node.labels == {"role": "web", "env": "prod"}
     assert node.groups == {"b", "c"}
     assert room.fleet.ids('labels["env"] == "prod" and "b" in groups and not has labels["old"]') == ["web-1"]
@@ -61,9 +64,9 @@ async def test_labels_merge_none_removes_groups_are_replaced_and_selectors_see_i
 
 async def test_an_edit_of_a_version_that_passed_is_a_conflict(room: Any, machine: Any, admin: Any) -> None:
     node, _ = await room.join(machine("web-1"))
-    await room.labels.set_node(admin, "web-1", labels={"a": "1"}, if_match=node.resource_version)
+    await room.labels.set_node(admin, "web-1", relabelling(labels={"a": "1"}), if_match=node.resource_version)
     with pytest.raises(Conflict):
-        await room.labels.set_node(admin, "web-1", labels={"a": "2"}, if_match=node.resource_version)
+        await room.labels.set_node(admin, "web-1", relabelling(labels={"a": "2"}), if_match=node.resource_version)
     assert room.fleet.get("web-1").labels == {"a": "1"}
 
 
@@ -71,15 +74,15 @@ async def test_labels_of_all_that_a_selector_picks(room: Any, machine: Any, admi
     token = await room.token(uses=3)
     for id in ("web-2", "web-1", "db-1"):
         await room.join(machine(id), token)
-    changed = await room.labels.set_selected(admin, "web-*", labels={"role": "web"})
+    changed = await room.labels.set_selected(admin, "web-*", relabelling(labels={"role": "web"}))
     assert [node.id for node in changed] == ["web-1", "web-2"]
     with pytest.raises(NothingMatched):
-        await room.labels.set_selected(admin, "mail-*", labels={"role": "mail"})
+        await room.labels.set_selected(admin, "mail-*", relabelling(labels={"role": "mail"}))
     for wrong in ({"labels": {"bad key": "x"}}, {"groups": [""]}, {}):
         with pytest.raises(Invalid):
-            await room.labels.set_node(admin, "db-1", **wrong)
+            await room.labels.set_node(admin, "db-1", relabelling(**wrong))
     with pytest.raises(NotFound):
-        await room.labels.set_node(admin, "ghost", labels={"a": "b"})
+        await room.labels.set_node(admin, "ghost", relabelling(labels={"a": "b"}))
 
 
 async def test_revoking_cuts_the_live_links_and_shows_the_reason(room: Any, machine: Any, admin: Any) -> None:
@@ -132,3 +135,19 @@ async def test_an_idle_node_is_removed_without_force_and_may_join_again(room: An
     assert list(await room.nodes.all()) == []
     node, _ = await room.join(machine("web-1"))
     assert node.id == "web-1"
+
+
+async def test_groups_are_added_and_removed_beside_the_others(room: Any, machine: Any, admin: Any) -> None:
+    token = await room.token(uses=2)
+    for id in ("web-2", "web-1"):
+        await room.join(machine(id), token)
+    await room.labels.set_selected(admin, "web-*", relabelling(groups=["eu"]))
+    await room.labels.set_node(admin, "web-2", relabelling(add_groups=["old"]))
+    changed = await room.labels.set_selected(admin, "web-*", relabelling(add_groups=["canary"], remove_groups=["old"]))
+    assert {node.id: node.groups for node in changed} == {
+        "web-1": frozenset({"eu", "canary"}),
+        "web-2": frozenset({"eu", "canary"}),
+    }
+    for wrong in ({"groups": ["a"], "add_groups": ["b"]}, {"add_groups": ["a"], "remove_groups": ["a"]}):
+        with pytest.raises(Invalid):
+            await room.labels.set_node(admin, "web-1", relabelling(**wrong))

@@ -337,7 +337,7 @@ async def test_nodes_that_do_not_go_back_are_named_and_an_offline_one_keeps_its_
     await room.wait(60)
     await room.step()
     found = await room.state(rollout)
-    assert (found.state, found.reason) == (S.FAILED, "1 nodes are not back: n2")
+    assert (found.state, found.reason) == (S.FAILED, "1 node not back: n2")
     assert [node for _, node in room.stage_tasks(1, "back")] == ["n2"]
 
 

@@ -97,7 +97,7 @@ async def test_why_tells_of_a_rollback_in_vain(room, caller):
     await room.finish(1, TaskState.FAILED, direction="back")
     await room.step()
     lines = await lines_of(room, caller, rollout)
-    assert "is failed: 2 nodes are not back: n1, n2." in lines[0]
+    assert "is failed: 2 nodes not back: n1, n2." in lines[0]
     assert lines[-1] == f"Next: corral rollout status {rollout} -o wide."
     stored = room.db.rollouts[rollout]
     stored.rollout = replace(stored.rollout, back=())

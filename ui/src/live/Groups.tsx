@@ -5,6 +5,7 @@ import type { TaskView } from "../api/types";
 import { Empty } from "../kit/asked";
 import { State } from "../kit/states";
 import { grouped, type Group, type JobOutput } from "../text/output";
+import { reasonSaid } from "../text/said";
 import { PLAIN, startStyles } from "../text/sgr";
 import { RowText } from "./RowText";
 
@@ -43,6 +44,8 @@ function GroupPart({ group, version, onNode }: { group: Group; version: number; 
   const first = group.nodes[0] ?? "";
   const rows = useMemo(() => group.output?.rows.slice(-ROWS) ?? [], [group.output, version]);
   const starts = useMemo(() => startStyles(rows), [rows]);
+  const code = group.code === null ? "" : t("live.exit", { code: group.code });
+  const why = [code, group.detail || reasonSaid(t, group)].filter(Boolean).join(" · ");
   const hidden = (group.output?.rows.length ?? 0) + (group.output?.dropped ?? 0) - rows.length;
   return (
     <section className="group" aria-label={t("live.group", { count: group.nodes.length })}>
@@ -61,7 +64,7 @@ function GroupPart({ group, version, onNode }: { group: Group; version: number; 
             </button>
           )}
         </span>
-        {group.note && <span className="why">{group.note}</span>}
+        {why !== "" && <span className="why">{why}</span>}
       </header>
       {rows.length > 0 && (
         <pre className="output" tabIndex={0} aria-label={t("live.output_of", { node: first })}>

@@ -14,6 +14,7 @@ import { Labels } from "./node/Labels";
 import { NodeFiles } from "./node/NodeFiles";
 import { Presence } from "./node/Presence";
 import { Tasks } from "./node/Tasks";
+import { presenceSaid } from "../text/said";
 
 export function NodePage() {
   const { node = "" } = useParams();
@@ -31,7 +32,7 @@ function Detail({ node }: { node: NodeView }) {
         <h1>{node.id}</h1>
         <State state={node.revoked ? "revoked" : node.presence} />
         <span className="muted small">
-          {node.presence_reason} · <When at={node.presence_since} />
+          {presenceSaid(t, node.presence_reason)} · <When at={node.presence_since} />
         </span>
         <span className="grow" />
         <Link className="button" to={`/run?target=${encodeURIComponent(node.id)}`}>

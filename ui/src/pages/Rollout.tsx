@@ -10,6 +10,7 @@ import { Confirm } from "../kit/Confirm";
 import { CountsBar, State } from "../kit/states";
 import { When, duration } from "../kit/when";
 import { Cells } from "../pictures/Cells";
+import { stageSaid } from "../text/said";
 import { stageTone } from "./Rollouts";
 import { steering, VERBS } from "./rollouts/steering";
 
@@ -26,7 +27,7 @@ function Detail({ rollout, live, again }: { rollout: RolloutJson; live: boolean;
   const why = useRolloutWhy(rollout.rollout, rollout.resource_version);
   const touched = rollout.stages.filter((stage) => stage.started_at).reduce((sum, stage) => sum + stage.nodes.length, 0);
   const { primary, refused, failed } = steering(rollout);
-  const gate = failed && { stage: `${failed.index} (${failed.name})`, why: failed.why };
+  const gate = failed && { stage: `${failed.index} (${stageSaid(t, failed.name)})`, why: failed.why };
   const asks = (verb: Verb) => verb === "abort" || verb === "rollback" || (verb === "resume" && gate !== null);
   const act = (verb: Verb) => (asks(verb) ? setSure(verb) : steer.mutate(verb));
   const not = (verb: Verb) => {
@@ -129,7 +130,7 @@ function Lane({ rollout, stage }: { rollout: RolloutJson; stage: StageJson }) {
     <section className={`lane ${tone}`} role="listitem">
       <h2 className="row">
         <span className="grow break">
-          {stage.index}. {stage.name}
+          {stage.index}. {stageSaid(t, stage.name)}
         </span>
         <span className="muted small">{t("rollouts.nodes", { count: stage.nodes.length })}</span>
       </h2>
@@ -138,7 +139,7 @@ function Lane({ rollout, stage }: { rollout: RolloutJson; stage: StageJson }) {
         stateOf={stateOf}
         tip={(id) => `${id} · ${t(`state.${stateOf(id)}`)}`}
         onOpen={(id) => void navigate(stage.job ? `/jobs/${stage.job}?node=${encodeURIComponent(id)}` : `/nodes/${encodeURIComponent(id)}`)}
-        label={t("rollouts.picture", { stage: stage.name, count: stage.nodes.length })}
+        label={t("rollouts.picture", { stage: stageSaid(t, stage.name), count: stage.nodes.length })}
       />
       {Object.keys(stage.counts).length > 0 && <CountsBar counts={stage.counts} />}
       <div className="gate">

@@ -9,7 +9,7 @@ const SECONDS = Number(import.meta.env["VITE_FLOOD_SECONDS"] ?? 20);
 it("keeps up with fifty nodes of two hundred lines a second, in bounded memory", { timeout: 600_000 }, () => {
   const output = new JobOutput();
   const names = Array.from({ length: NODES }, (_, number) => `node-${number}`);
-  const tasks: Ended[] = names.map((node) => ({ node, state: "running", exit_code: null, reason_text: "", detail: "" }));
+  const tasks: Ended[] = names.map((node) => ({ node, state: "running", exit_code: null, reason: "", reason_text: "", detail: "" }));
   const offsets = new Map<string, number>();
   const began = performance.now();
   let line = 0;

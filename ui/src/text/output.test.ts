@@ -3,7 +3,7 @@ import { grouped, JobOutput, NodeOutput, ROW_CHARACTERS, type Ended } from "./ou
 
 const base64 = (text: string) => btoa(Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join(""));
 const chunk = (node: string, offset: number, text: string, more: object = {}) => ({ node, attempt: 1, stream: "stdout", offset, data: base64(text), skipped: 0, ...more });
-const task = (node: string, state = "succeeded", exit_code: number | null = 0): Ended => ({ node, state, exit_code, reason_text: "", detail: "" });
+const task = (node: string, state = "succeeded", exit_code: number | null = 0): Ended => ({ node, state, exit_code, reason: "", reason_text: "", detail: "" });
 const KEEP = 1 << 20;
 
 function wrote(...texts: string[]): NodeOutput {
@@ -72,10 +72,10 @@ describe("groups", () => {
     const output = new JobOutput();
     for (const node of ["a", "b", "c"]) output.feed(chunk(node, 0, node === "c" ? "other\n" : "same\n"));
     const groups = grouped([task("a"), task("b"), task("c"), task("d", "failed", 3)], output);
-    expect(groups.map((group) => [group.state, group.note, group.nodes])).toEqual([
-      ["failed", "exit 3", ["d"]],
-      ["succeeded", "", ["a", "b"]],
-      ["succeeded", "", ["c"]],
+    expect(groups.map((group) => [group.state, group.code, group.nodes])).toEqual([
+      ["failed", 3, ["d"]],
+      ["succeeded", null, ["a", "b"]],
+      ["succeeded", null, ["c"]],
     ]);
   });
   it("do not depend on how the bytes were cut", () => {

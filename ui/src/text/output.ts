@@ -160,7 +160,11 @@ export class NodeOutput {
 export interface Group {
   id: string;
   state: string;
-  note: string;
+  /** Of a task that failed; null also where `detail` says it. */
+  code: number | null;
+  reason: string;
+  reason_text: string;
+  detail: string;
   nodes: string[];
   output: NodeOutput | null;
 }
@@ -169,6 +173,7 @@ export interface Ended {
   node: string;
   state: string;
   exit_code: number | null;
+  reason: string;
   reason_text: string;
   detail: string;
 }
@@ -201,14 +206,14 @@ export function grouped(tasks: Iterable<Ended>, output: JobOutput): Group[] {
   const all: Group[] = [];
   for (const task of tasks) {
     const wrote = output.nodes.get(task.node) ?? null;
-    const note = noteOf(task);
-    const key = `${task.state}\u0000${note}\u0000${wrote?.key ?? "- -"}`;
+    const ending = endingOf(task);
+    const key = `${task.state}\u0000${ending.code}\u0000${ending.reason}\u0000${ending.detail}\u0000${wrote?.key ?? "- -"}`;
     const bucket = buckets.get(key) ?? [];
     buckets.set(key, bucket);
     const found = bucket.find((group) => same(group.output, wrote));
     if (found !== undefined) found.nodes.push(task.node);
     else {
-      const made = { id: `${key}${bucket.length}`, state: task.state, note, nodes: [task.node], output: wrote };
+      const made = { id: `${key}${bucket.length}`, state: task.state, ...ending, nodes: [task.node], output: wrote };
       bucket.push(made);
       all.push(made);
     }
@@ -228,11 +233,13 @@ function alike(a: Row, b: Row): boolean {
   return a.text === b.text && a.stream === b.stream && a.more === b.more;
 }
 
-function noteOf(task: Ended): string {
-  if (task.state === "succeeded" || ["queued", "delivered", "running"].includes(task.state)) return "";
-  const code = task.exit_code === null ? "" : `exit ${task.exit_code}`;
-  const why = task.detail || task.reason_text;
-  return [code, code && why.includes(code) ? "" : why].filter(Boolean).join(": ");
+type Ending = Pick<Group, "code" | "reason" | "reason_text" | "detail">;
+const NO_ENDING: Ending = { code: null, reason: "", reason_text: "", detail: "" };
+
+function endingOf(task: Ended): Ending {
+  if (task.state === "succeeded" || ["queued", "delivered", "running"].includes(task.state)) return NO_ENDING;
+  const { detail, reason, reason_text } = task;
+  return { code: detail.includes(`exit ${task.exit_code}`) ? null : task.exit_code, detail, reason, reason_text };
 }
 
 function decode(base64: string): Uint8Array {

@@ -28,15 +28,17 @@ export function NodeFiles({ node }: { node: string }) {
                       .sort((a, b) => a.dest.localeCompare(b.dest))
                       .map((one) => (
                         <tr key={one.dest}>
-                          <td className="mono break">{one.dest}</td>
-                          <td className="cut">
+                          <td className="mono" style={{ minWidth: 240, overflowWrap: "anywhere" }}>
+                            {one.dest}
+                          </td>
+                          <td className="cut" style={{ minWidth: 120 }}>
                             <Link to={`/files?path=${encodeURIComponent(one.source_path)}`}>{one.source_path}</Link>
                           </td>
                           <td className="nowrap">{t("node.revision", { revision: one.revision })}</td>
                           <td>
                             <When at={one.at} />
                           </td>
-                          <td className="right">
+                          <td className="right nowrap">
                             <Link to={`/jobs/${one.job}?node=${encodeURIComponent(node)}`}>{t("node.put_by")}</Link>
                           </td>
                         </tr>

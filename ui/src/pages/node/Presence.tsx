@@ -5,6 +5,7 @@ import { usePresence } from "../../data/nodes";
 import { Trouble } from "../../kit/asked";
 import { State } from "../../kit/states";
 import { When, duration, useNow } from "../../kit/when";
+import { presenceSaid } from "../../text/said";
 import { lastDay, lasted, stateOf, there } from "./presence";
 
 const ROWS = 6;
@@ -61,7 +62,7 @@ function Row({ stretch, now }: { stretch: StretchView; now: number }) {
         <When at={stretch.since} />
       </td>
       <td className="nowrap">{t(stretch.until ? "node.lasted" : "node.so_far", { span: duration(lasted(stretch, now)) })}</td>
-      <td className="cut">{stretch.reason}</td>
+      <td className="cut">{presenceSaid(t, stretch.reason)}</td>
     </tr>
   );
 }

@@ -5,6 +5,7 @@ import { useNavigate } from "react-router";
 import { useCreateRollout, type CreateBody } from "../../data/rollouts";
 import { Trouble } from "../../kit/asked";
 import { SelectorField } from "../../kit/selector";
+import { stageSaid } from "../../text/said";
 
 const KINDS = ["percentage", "count", "groups"] as const;
 type Kind = (typeof KINDS)[number];
@@ -103,7 +104,7 @@ export function NewRollout({ onClose }: { onClose: () => void }) {
           {planned.stages.map((stage) => (
             <section key={stage.index} className="lane idle">
               <h2>
-                {stage.index}. {stage.name}
+                {stage.index}. {stageSaid(t, stage.name)}
               </h2>
               <p>
                 <b>{stage.nodes.length}</b> <span className="muted small break">{stage.nodes.slice(0, 6).join(", ")}{stage.nodes.length > 6 ? " …" : ""}</span>

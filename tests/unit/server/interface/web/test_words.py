@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from corral.domain import policy
 from corral.domain.policy_rules import Effect
+from corral.domain.task import REASON_TEXT
 from corral.server.application.access.permissions import PERMISSIONS
 
 PAGE = Path(__file__).resolve().parents[5] / "ui/src"
@@ -27,3 +29,9 @@ def test_the_page_offers_what_the_server_knows(file: str, name: str, wanted: lis
     found = re.search(rf"export const {name} = \[(.*?)\] as const;", source, re.DOTALL)
     assert found is not None
     assert re.findall(r'"([^"]+)"', found[1]) == wanted
+
+
+def test_the_page_has_words_for_every_reason_of_a_task() -> None:
+    """In English those of the server itself; the catalogues hold the same keys."""
+    catalogue = json.loads((PAGE / "i18n/en.json").read_text(encoding="utf-8"))
+    assert catalogue["reason"] == {reason.value: text for reason, text in REASON_TEXT.items() if reason.value}

@@ -33,6 +33,8 @@ class UpDemo:
         # the mark is inherited by everything the launcher starts
         self._env = {**os.environ, "CORRAL_UP_MARK": str(folder), **(env or {})}
         self._fleet: Fleet | None = None
+        self._fleets: list[Fleet] = []
+        """Of every address there was: after a restart the port may be another one."""
 
     async def start(self, *words: str, patience_seconds: float = 60.0) -> float:
         """`corral up <words>` (default: on `data`, any port) until it said its last line; how long that took."""
@@ -85,12 +87,13 @@ class UpDemo:
         context = self.context
         if self._fleet is None or self._fleet.context.url != context["url"]:
             self._fleet = connect(context["url"], context["token"])
+            self._fleets.append(self._fleet)
         return self._fleet
 
     async def forget(self) -> None:
-        if self._fleet is not None:
-            await self._fleet.close()
-            self._fleet = None
+        fleets, self._fleets, self._fleet = self._fleets, [], None
+        for fleet in fleets:
+            await fleet.close()
 
     async def run(self, *words: str, patience_seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """`corral <words>` in the folder, as in another terminal."""

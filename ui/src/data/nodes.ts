@@ -184,7 +184,23 @@ export function useRemoveNode(id: string) {
   });
 }
 
+const newJoinToken = () => call<TokenView>("POST", "/tokens", { body: { uses: 10 } });
+
 export function useNewJoinToken() {
-  return useMutation({ mutationFn: () => call<TokenView>("POST", "/tokens", { body: { uses: 10 } }) });
+  return useMutation({ mutationFn: newJoinToken });
+}
+
+/** A token for the first nodes, made by itself: one for as long as the page is open, and another before it runs out. */
+export function useFirstToken(wanted: boolean) {
+  return useQuery({
+    queryKey: ["first-token"],
+    queryFn: newJoinToken,
+    enabled: wanted,
+    staleTime: Infinity,
+    gcTime: Infinity,
+    refetchInterval: 50 * 60_000,
+    refetchOnWindowFocus: false,
+    retry: false,
+  });
 }
 

@@ -2,9 +2,9 @@
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { NodeView } from "../../api/types";
-import { useNewJoinToken } from "../../data/nodes";
-import { Act } from "../../kit/Act";
-import { Trouble } from "../../kit/asked";
+import { useFirstToken } from "../../data/nodes";
+import { useMay } from "../../data/session";
+import { Loading, Trouble } from "../../kit/asked";
 import { Copy } from "../../kit/copy";
 import { BUNDLE, carry, enrol, START, type Way } from "./joining";
 
@@ -13,7 +13,8 @@ const LOCAL = /^https?:\/\/(localhost|127\.|\[::1\])/;
 /** `nodes`: those that enrolled and never came. */
 export function FirstNode({ nodes }: { nodes: readonly NodeView[] }) {
   const { t } = useTranslation();
-  const token = useNewJoinToken();
+  const mayMake = useMay("token.write");
+  const token = useFirstToken(mayMake);
   const [way, setWay] = useState<Way>("systemd");
   const made = token.data;
   const server = made?.server_url || window.location.origin;
@@ -45,14 +46,9 @@ export function FirstNode({ nodes }: { nodes: readonly NodeView[] }) {
         </ol>
       )}
       {made && <p className="muted small">{t("overview.token", { uses: made.uses_left })}</p>}
-      {!made && (
-        <div className="row">
-          <Act needs="token.write" className={enrolled ? "" : "primary"} onClick={() => token.mutate()} disabled={token.isPending}>
-            {t("overview.make_token")}
-          </Act>
-        </div>
-      )}
-      {token.error && <Trouble error={token.error} />}
+      {!made && mayMake && !token.error && <Loading lines={2} />}
+      {!mayMake && <p className="muted">{t("kit.needs", { permission: "token.write" })}</p>}
+      {token.error && <Trouble error={token.error} again={() => void token.refetch()} />}
       <p className="live off" role="status">
         {enrolled ? t("overview.waiting_start") : t("overview.waiting")}
       </p>

@@ -4,7 +4,8 @@ python -m benchmarks.page --seconds 600
 python -m benchmarks.page --nodes 10 --seconds 30
 
 What a line says of its own time is compared with the page's clock when it stands on the page (the followed node's newest row):
-that is the lag. Heap and resident memory are those of the page's process; a frame is late when it took over 100 ms.
+that is the lag. Heap and resident memory are those of the page's process, live heap is what is left after a collection; a frame
+is late when it took over 100 ms.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ LOOK = """() => {
 }"""
 EVERY_SECONDS = 5.0
 LATE_MS = 100.0
+LIVE_EVERY_SECONDS = 60.0
+"""How often what is really held is looked at, after a collection."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +99,9 @@ def started(folder: Path, nodes: int) -> Site:
 
 
 def flood(page: Page, devtools: CDPSession, browser: int, seconds: float) -> dict[str, Any]:
-    lags, heaps, resident, frames, most_rows = [], [], [], [], 0
+    lags, heaps, live, resident, frames, most_rows = [], [], [], [], [], 0
     end = time.monotonic() + seconds
+    look = time.monotonic() + LIVE_EVERY_SECONDS
     while time.monotonic() < end:
         page.wait_for_timeout(EVERY_SECONDS * 1000)
         seen = page.evaluate(LOOK)
@@ -107,6 +111,12 @@ def flood(page: Page, devtools: CDPSession, browser: int, seconds: float) -> dic
         most_rows = max(most_rows, seen["rows"])
         metrics = {one["name"]: one["value"] for one in devtools.send("Performance.getMetrics")["metrics"]}
         heaps.append(metrics["JSHeapUsedSize"] / 1e6)
+        if time.monotonic() > look:
+            look += LIVE_EVERY_SECONDS
+            devtools.send("HeapProfiler.collectGarbage")
+            after = {one["name"]: one["value"] for one in devtools.send("Performance.getMetrics")["metrics"]}
+            live.append(round(after["JSHeapUsedSize"] / 1e6, 1))
+            page.evaluate("window.__frames = []")  # the frame that waited for this is ours
         resident.append(max(usage(pid).rss_bytes for pid in tree(browser)) / 1e6)
     half = len(heaps) // 2
     return {
@@ -115,6 +125,7 @@ def flood(page: Page, devtools: CDPSession, browser: int, seconds: float) -> dic
         "late_frames_percent": round(100 * sum(frame > LATE_MS for frame in frames) / len(frames), 2),
         "frames_a_second": round(len(frames) / seconds, 1),
         "heap_mb": {"first_half_most": round(max(heaps[:half]), 1), "second_half_most": round(max(heaps[half:]), 1)},
+        "live_heap_mb": live,
         "page_rss_mb": {
             "first_half_most": round(max(resident[:half])),
             "second_half_most": round(max(resident[half:])),

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import h11
 
 from corral.domain.errors import BadSelector, CorralError, Denied, NotFound, NothingMatched, Unauthenticated
+from corral.domain.node import relabelling
 from corral.runtime.clock import SystemClock
 from corral.runtime.lifecycle import TaskSet
 from corral.testing.fake_files import FakeFiles
@@ -355,10 +356,9 @@ class FakeApi:
 
     @staticmethod
     def _change(row: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
-        labels = {**row["labels"], **(body.get("labels") or {})}
-        row["labels"] = {key: value for key, value in labels.items() if value is not None}
-        groups = set(body.get("groups", row["groups"])) | set(body.get("add_groups") or ())
-        row["groups"] = sorted(groups - set(body.get("remove_groups") or ()))
+        change = relabelling(**{name: value for name, value in body.items() if name != "selector"})
+        row["labels"] = change.labels_of(row["labels"])
+        row["groups"] = sorted(change.groups_of(frozenset(row["groups"])))
         row["resource_version"] += 1
         return row
 

@@ -2,7 +2,7 @@
 import { keepPreviousData, useInfiniteQuery, useMutation, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { call, page, query } from "../api/client";
-import type { FoundView, JobView, NodeTaskView, PreviewView, SubmitBody, SubmittedView, TaskView, WhyView } from "../api/types";
+import type { FoundView, JobView, NodeTaskView, PreviewView, SubmitBody, SubmittedView, WhyView } from "../api/types";
 
 export interface JobFilter {
   states?: string;
@@ -104,15 +104,22 @@ export function useRetry(job: string) {
   });
 }
 
-/** What a job was submitted as, whole but for what the caller may not see. */
+/** What a job was submitted as, whole but for what the caller may not see: with its script and input, so up to megabytes. */
+const submission = (job: string) => ({
+  queryKey: ["jobs", "submission", job],
+  queryFn: () => call<SubmittedView>("GET", `/jobs/${encodeURIComponent(job)}/submission`),
+  staleTime: Infinity,
+  retry: false,
+});
+
 export function useSubmitted(job: string) {
-  return useQuery({
-    queryKey: ["jobs", "submission", job],
-    queryFn: () => call<SubmittedView>("GET", `/jobs/${encodeURIComponent(job)}/submission`),
-    enabled: job !== "",
-    staleTime: Infinity,
-    retry: false,
-  });
+  return useQuery({ ...submission(job), enabled: job !== "" });
+}
+
+/** The same, asked for only when it is wanted. */
+export function useAskSubmitted(job: string): () => Promise<SubmittedView> {
+  const client = useQueryClient();
+  return () => client.fetchQuery(submission(job));
 }
 
 /** What ran on a node, the newest first. */
@@ -132,44 +139,25 @@ export function useWhy(job: string, node: string | null, stage: string) {
   return useQuery({ queryKey: ["jobs", "why", job, node, stage], queryFn: () => call<WhyView>("GET", `/jobs/${job}/why${query({ node })}`), staleTime: 2_000 });
 }
 
-export interface Result {
-  job: JobView;
-  task: TaskView;
-}
-
-/** The newest results of each node, out of the last jobs. `count` jobs are read, a page of tasks each. */
-export function useRecentResults(wanted: boolean, count = 8) {
+/** The state of each node's newest task, out of the last `count` jobs, a page of tasks each. */
+export function useLastStates(wanted: boolean, count = 8): ReadonlyMap<string, string> {
   const list = useQuery({
     queryKey: ["jobs", "recent", count],
     queryFn: () => page<JobView[]>("GET", `/jobs${query({ limit: count })}`),
     enabled: wanted,
     refetchInterval: 10_000,
   });
-  const jobs = wanted ? (list.data?.data ?? []) : [];
-  const details = useQueries({
-    queries: jobs.map((job) => ({
+  const jobs = useQueries({
+    queries: (wanted ? (list.data?.data ?? []) : []).map((job) => ({
       queryKey: ["jobs", "tasks", job.job, job.resource_version],
       queryFn: () => call<JobView>("GET", `/jobs/${job.job}?limit=1000`),
       staleTime: job.state === "open" ? 3_000 : Infinity,
     })),
-    combine: (all) => ({ jobs: all.map((one) => one.data).filter((one) => one !== undefined), pending: all.some((one) => one.isPending) }),
+    combine: (all) => all.map((one) => one.data).filter((one) => one !== undefined),
   });
-  const results = useMemo(() => {
-    const found = new Map<string, Result[]>();
-    for (const job of details.jobs) {
-      for (const task of job.tasks ?? []) {
-        const list = found.get(task.node) ?? [];
-        list.push({ job, task });
-        found.set(task.node, list);
-      }
-    }
+  return useMemo(() => {
+    const found = new Map<string, string>();
+    for (const job of jobs) for (const task of job.tasks ?? []) if (!found.has(task.node)) found.set(task.node, task.state);
     return found;
-  }, [details.jobs]);
-  return { results, pending: wanted && (list.isPending || details.pending), error: list.error };
-}
-
-/** The state of each node's newest task, out of the last jobs. */
-export function useLastStates(wanted: boolean): ReadonlyMap<string, string> {
-  const { results } = useRecentResults(wanted);
-  return useMemo(() => new Map([...results].flatMap(([node, [newest]]) => (newest ? [[node, newest.task.state] as const] : []))), [results]);
+  }, [jobs]);
 }

@@ -3,7 +3,7 @@ import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import type { JobView, TaskView } from "../api/types";
-import { useCancel, useRetry, useSubmitted } from "../data/jobs";
+import { useAskSubmitted, useCancel, useRetry } from "../data/jobs";
 import { useLiveJob } from "../data/live";
 import { useMay } from "../data/session";
 import { Confirm } from "../kit/Confirm";
@@ -134,7 +134,8 @@ function Actions({ job, tasks, onAgain }: { job: JobView; tasks: readonly TaskVi
   const failed = tasks.filter((task) => !OPEN.includes(task.state) && task.state !== "succeeded").length;
   const denied = (allowed: boolean, permission: string) => (allowed ? undefined : t("kit.needs", { permission }));
   const trouble = cancel.error ?? retry.error;
-  const submitted = useSubmitted(job.job);
+  const askSubmitted = useAskSubmitted(job.job);
+  const line = () => askSubmitted().then((submitted) => jobLine(job.job, submitted), () => jobLine(job.job, undefined));
   return (
     <>
       <div className="row">
@@ -144,7 +145,7 @@ function Actions({ job, tasks, onAgain }: { job: JobView; tasks: readonly TaskVi
         <button disabled={failed === 0 || !mayRun} title={denied(mayRun, "exec.run")} onClick={() => setAsking("retry")}>
           {failed > 0 ? t("live.retry", { count: failed }) : t("live.retry_none")}
         </button>
-        <Copy text={jobLine(job.job, submitted.data)} label={t("live.copy_cli")} />
+        <Copy text={line} label={t("live.copy_cli")} />
         {job.kind !== "file" && (
           <Link className="button" to={`/run?again=${job.job}`}>
             {t("live.run_again")}

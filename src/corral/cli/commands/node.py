@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -70,6 +71,21 @@ async def show(session: Session, node: str) -> None:
     session.show(dict(found.raw), names=[found.id], table=lambda wide: page(found, now))
 
 
+def _show_rows(
+    session: Session,
+    found: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    headers: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    empty: str,
+) -> None:
+    def table(wide: bool) -> str:
+        return render(headers, rows, columns=None if wide else session.columns()) if rows else empty
+
+    session.show([dict(entry) for entry in found], names=names, table=table)
+
+
 @verb(command, "presence", examples=("corral node presence web-1", "corral node presence web-1 --limit 500 -o json"))
 @click.argument("node")
 @click.option(
@@ -80,15 +96,8 @@ async def presence(session: Session, node: str, limit: int) -> None:
     async with session.connect() as fleet:
         found = await fleet.nodes.presence(node, limit=limit)
     now = session.clock.now()
-    session.show(
-        found,
-        names=[entry["since"] for entry in found],
-        table=lambda wide: (
-            render(STRETCH_HEADERS, stretch_rows(found, now), columns=None if wide else session.columns())
-            if found
-            else f"{node} was never seen"
-        ),
-    )
+    names = [entry["since"] for entry in found]
+    _show_rows(session, found, names, STRETCH_HEADERS, stretch_rows(found, now), empty=f"{node} was never seen")
 
 
 @verb(command, "tasks", examples=("corral node tasks web-1", "corral node tasks web-1 --limit 500 -o json"))
@@ -101,15 +110,8 @@ async def tasks(session: Session, node: str, limit: int) -> None:
     async with session.connect() as fleet:
         found = await fleet.jobs.of_node(node, limit=limit)
     now = session.clock.now()
-    session.show(
-        [dict(row) for row in found],
-        names=[str(row["job"]["job"]) for row in found],
-        table=lambda wide: (
-            render(NODE_TASK_HEADERS, node_task_rows(found, now), columns=None if wide else session.columns())
-            if found
-            else f"nothing ran on {node}"
-        ),
-    )
+    names = [str(row["job"]["job"]) for row in found]
+    _show_rows(session, found, names, NODE_TASK_HEADERS, node_task_rows(found, now), empty=f"nothing ran on {node}")
 
 
 @verb(command, "files", examples=("corral node files web-1", "corral node files web-1 -o json"))
@@ -121,15 +123,8 @@ async def files(session: Session, node: str) -> None:
     async with session.connect() as fleet:
         found = await fleet.files.on_node(node)
     now = session.clock.now()
-    session.show(
-        found,
-        names=[entry["dest"] for entry in found],
-        table=lambda wide: (
-            render(NODE_FILE_HEADERS, node_file_rows(found, now), columns=None if wide else session.columns())
-            if found
-            else f"no file was put on {node}"
-        ),
-    )
+    names = [entry["dest"] for entry in found]
+    _show_rows(session, found, names, NODE_FILE_HEADERS, node_file_rows(found, now), empty=f"no file was put on {node}")
 
 
 @verb(

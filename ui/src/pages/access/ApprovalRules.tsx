@@ -11,6 +11,7 @@ import { Choices } from "../../kit/Choices";
 import { Confirm } from "../../kit/Confirm";
 import { Field } from "../../kit/Field";
 import { When } from "../../kit/when";
+import { SaveRow } from "../../kit/SaveRow";
 import { NodesField } from "./NodesField";
 
 /** `rule` as it was when it was opened (null: a new one). */
@@ -200,14 +201,7 @@ function RuleForm({ opened, rules, onAgain, onClose }: FormProps) {
         </p>
       )}
       {save.error && !stale && !FIELDS.some((field) => saidOf(save.error, field)) && <Trouble error={save.error} />}
-      <div className="row">
-        <Act needs="policy.write" className="primary" disabled={save.isPending || stale} not={stale ? t("kit.read_first") : undefined}>
-          {t("kit.save")}
-        </Act>
-        <button type="button" onClick={onClose}>
-          {t("kit.back")}
-        </button>
-      </div>
+      <SaveRow needs="policy.write" busy={save.isPending} stale={stale} onBack={onClose} />
     </form>
   );
 }

@@ -6,12 +6,12 @@ import { useKinds } from "../../data/kinds";
 import { useSecrets } from "../../data/secrets";
 import { useMay } from "../../data/session";
 import { changedMeanwhile, saidOf } from "../../data/write";
-import { Act } from "../../kit/Act";
 import { Trouble } from "../../kit/asked";
 import { Changed } from "../../kit/Changed";
 import { Field } from "../../kit/Field";
 import { Rows } from "../../kit/Rows";
 import { When } from "../../kit/when";
+import { SaveRow } from "../../kit/SaveRow";
 import { objectOf, pairsOf, rowsOfPairs } from "../../text/rows";
 import { NodesField } from "./NodesField";
 
@@ -163,14 +163,7 @@ export function ConnectionForm({ opened, connections, onAgain, onSaved, onClose 
       )}
       {opened !== null && !stale && <Stored there={there} based={based} onTake={(one) => (setTyped(typedOf(one)), setBased(one.resource_version))} />}
       {save.error && !stale && !FIELDS.some(said) && <Trouble error={save.error} />}
-      <div className="row">
-        <Act needs="connection.write" className="primary" disabled={save.isPending || stale} not={stale && opened !== null ? t("kit.read_first") : undefined}>
-          {t("kit.save")}
-        </Act>
-        <button type="button" onClick={onClose}>
-          {t("kit.back")}
-        </button>
-      </div>
+      <SaveRow needs="connection.write" busy={save.isPending} stale={stale} readable={opened !== null} onBack={onClose} />
     </form>
   );
 }

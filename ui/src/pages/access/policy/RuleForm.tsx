@@ -5,12 +5,12 @@ import { useRoles } from "../../../data/access";
 import { EFFECTS, useChangePolicy, type PolicyRule, type PolicyView } from "../../../data/policy";
 import { useMay } from "../../../data/session";
 import { changedMeanwhile, saidOf } from "../../../data/write";
-import { Act } from "../../../kit/Act";
 import { Trouble } from "../../../kit/asked";
 import { Changed } from "../../../kit/Changed";
 import { Choices } from "../../../kit/Choices";
 import { Field } from "../../../kit/Field";
 import { Rows } from "../../../kit/Rows";
+import { SaveRow } from "../../../kit/SaveRow";
 import { MATCH_KEYS, matchOf, rowsOfMatch } from "../../../text/rows";
 import { NodesField } from "../NodesField";
 import { Matches } from "./Matches";
@@ -108,14 +108,7 @@ export function RuleForm({ policy, opened, revision, onAgain, onSaved, onClose }
       {stale && <Changed typed onAgain={() => void onAgain().then(() => save.reset())} />}
       {save.error && !stale && !FIELDS.some((field) => saidOf(save.error, field)) && <Trouble error={save.error} />}
       {opened !== null && !stale && <Stored opened={based} there={there} onTake={(rule) => (setTyped(typedOf(rule)), setBased(rule))} />}
-      <div className="row">
-        <Act needs="policy.write" className="primary" disabled={save.isPending || stale} not={stale ? t("kit.read_first") : undefined}>
-          {t("kit.save")}
-        </Act>
-        <button type="button" onClick={onClose}>
-          {t("kit.back")}
-        </button>
-      </div>
+      <SaveRow needs="policy.write" busy={save.isPending} stale={stale} onBack={onClose} />
     </form>
   );
 }
